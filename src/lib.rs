@@ -1,0 +1,8 @@
+//! floe: an OpenTelemetry gateway. OTLP in, four Apache Iceberg tables and a Prometheus endpoint out.
+pub mod config;
+pub mod processors;
+pub mod receivers;
+pub mod signals;
+pub mod tables;
+pub mod telemetry;
+pub mod wal;

@@ -1,0 +1,134 @@
+//! Processors: the chain of a pipeline, from the body of a request to cleared rows and points. Pure and synchronous.
+//!
+//! A chain is steps on records, then `map`, then steps on columns, in the order of the YAML. `map` is the only place where records
+//! become columns. What a chain reads of a request is known at start ([`crate::signals::attributes::Keys`]), and so is which columns it clears.
+//!
+//! | file | processor |
+//! |---|---|
+//! | [`chain`] | builds a pipeline's chain from its configuration and runs it |
+//! | [`filter`] | drops records by an attribute, or rows by a column |
+//! | [`attributes`] | inserts, updates and deletes attributes |
+//! | [`map`] | records to rows: the preset `functions` and the rules for metric points |
+//! | [`sanitize`] | takes secrets out of every string |
+//! | [`hash_ip`] | replaces client addresses |
+//! | [`truncate_stack`] | shortens stack traces, keeping head, tail and every cause |
+
+pub mod attributes;
+pub mod chain;
+pub mod filter;
+pub mod hash_ip;
+pub mod map;
+pub mod sanitize;
+pub mod truncate_stack;
+
+use crate::signals::points::Points;
+use crate::signals::{Records, Rejected};
+use crate::tables::{Cleared, Columns, TableBatch};
+
+pub use chain::Chain;
+
+/// A step before `map`: edits the records or takes some away.
+pub trait RecordStep: Send + Sync {
+    fn apply(&self, records: &mut Records<'_>, tally: &mut Tally);
+}
+
+/// A step after `map`: works on whole columns.
+pub trait ColumnStep: Send + Sync {
+    fn apply(&self, batch: TableBatch, tally: &mut Tally) -> TableBatch;
+
+    /// The columns in which nothing raw is left after this step.
+    fn clears(&self) -> Columns {
+        Columns::NONE
+    }
+
+    /// The same on the points that go to Prometheus.
+    fn apply_to_points(&self, _points: &mut Points, _tally: &mut Tally) {}
+}
+
+/// What a chain made of one request.
+#[derive(Debug)]
+pub struct Outcome {
+    /// At most one batch a table; none is empty.
+    pub rows: Vec<Cleared>,
+    pub points: Points,
+    pub tally: Tally,
+    /// Permanent rejects, for `partial_success`.
+    pub rejected: Option<Rejected>,
+}
+
+/// The first law of conservation for one request and chain, in records: received = rejected + filtered + unmapped + mapped;
+/// and what was noticed on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub received: u64,
+    pub rejected: u64,
+    pub filtered: u64,
+    pub unmapped: u64,
+    pub mapped: u64,
+    /// Rows that a `filter` on columns took away; their records stay `mapped`.
+    pub rows_filtered: u64,
+    notes: [u64; Note::ALL.len()],
+}
+
+/// Something odd that was mended, dropped or replaced, counted per kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A string that was not UTF-8.
+    MendedString,
+    /// A record without any time took the time of receipt.
+    TimeOfReceipt,
+    /// End before start: no duration from it.
+    NegativeDuration,
+    /// A number out of its column's range became NULL.
+    OutOfRange,
+    /// A key that stood twice with different values counted as absent.
+    RepeatedKey,
+    /// A client address that could not be read became NULL.
+    UnreadableAddress,
+    /// A secret was replaced.
+    Redaction,
+    /// A stack trace was shortened.
+    TruncatedStack,
+}
+
+impl Note {
+    pub const ALL: [Note; 8] = [
+        Note::MendedString,
+        Note::TimeOfReceipt,
+        Note::NegativeDuration,
+        Note::OutOfRange,
+        Note::RepeatedKey,
+        Note::UnreadableAddress,
+        Note::Redaction,
+        Note::TruncatedStack,
+    ];
+
+    /// The value of the metric label `kind`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Note::MendedString => "mended_string",
+            Note::TimeOfReceipt => "time_of_receipt",
+            Note::NegativeDuration => "negative_duration",
+            Note::OutOfRange => "out_of_range",
+            Note::RepeatedKey => "repeated_key",
+            Note::UnreadableAddress => "unreadable_address",
+            Note::Redaction => "redaction",
+            Note::TruncatedStack => "truncated_stack",
+        }
+    }
+}
+
+impl Tally {
+    pub fn note(&mut self, note: Note, count: u64) {
+        self.notes[note as usize] += count;
+    }
+
+    pub fn noted(&self, note: Note) -> u64 {
+        self.notes[note as usize]
+    }
+
+    /// Whether the first law holds. Checked by tests and, in debug builds, at every reply.
+    pub fn balances(&self) -> bool {
+        self.received == self.rejected + self.filtered + self.unmapped + self.mapped
+    }
+}

@@ -1,0 +1,3 @@
+//! (to be written)
+#[derive(Debug)]
+pub struct MemoryPermit {}

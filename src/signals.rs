@@ -1,0 +1,322 @@
+//! Signals: one request of OTLP, decoded once into flat records that borrow from its body.
+//!
+//! A request becomes a few plain vectors: resources, scopes, spans, events, log records, metrics, points, and **one** vector of
+//! attributes with a [`Slice`] per owner. Text is `Cow<'a, str>` borrowed from the body; it is owned only where it was mended
+//! (a byte that is not UTF-8, an escape in JSON) or edited by a step. There is no trait over wire bytes and nothing lazy:
+//! a malformed nested field is found here and nowhere else.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`attributes`] | keys, the projection, the attributes of a request and their edits |
+//! | [`values`] | `AnyValue`, lenient readings of it, its text form |
+//! | [`ids`] | trace and span ids |
+//! | [`points`] | metric points that have left the request: what Prometheus is given |
+//! | [`protobuf`] | the borrowed protobuf decoder |
+//! | [`json`] | the OTLP/JSON decoder |
+//!
+//! Invariant: no type with the lifetime `'a` crosses an `.await`.
+
+pub mod attributes;
+pub mod ids;
+pub mod json;
+pub mod points;
+pub mod protobuf;
+pub mod values;
+
+use std::borrow::Cow;
+
+use attributes::Keys;
+pub use attributes::{Attribute, KeyId, Slice};
+pub use ids::{SpanId, TraceId};
+pub use values::Value;
+
+/// The three signals of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    Traces,
+    Logs,
+    Metrics,
+}
+
+impl Signal {
+    pub const ALL: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
+
+    /// The word for the signal in YAML keys, metric labels and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Traces => "traces",
+            Signal::Logs => "logs",
+            Signal::Metrics => "metrics",
+        }
+    }
+
+    /// What one record of it is called, in the plural, in the Collector's metric names.
+    pub fn records(self) -> &'static str {
+        match self {
+            Signal::Traces => "spans",
+            Signal::Logs => "log_records",
+            Signal::Metrics => "metric_points",
+        }
+    }
+}
+
+/// How the body of a request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    Protobuf,
+    Json,
+}
+
+/// Nanoseconds since 1970 in UTC, as OTLP has them. 0 means absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+/// 2000-01-01 in nanoseconds: an earlier time is a clock that was never set, and counts as absent.
+const FIRST_CREDIBLE: u64 = 946_684_800_000_000_000;
+
+impl Timestamp {
+    /// The time, unless it is 0 or before the year 2000.
+    pub fn credible(self) -> Option<Timestamp> {
+        (self.0 >= FIRST_CREDIBLE).then_some(self)
+    }
+
+    /// Microseconds since 1970, cut and not rounded; the unit of every `timestamptz` column.
+    pub fn micros(self) -> i64 {
+        i64::try_from(self.0 / 1_000).unwrap_or(i64::MAX)
+    }
+}
+
+/// All records of one request, borrowed from its body.
+///
+/// For one signal only its own vectors are filled: `spans` and `events`; `logs`; or `metrics`, `points`, `counts` and `bounds`.
+#[derive(Debug)]
+pub struct Records<'a> {
+    pub signal: Signal,
+    pub resources: Vec<Resource>,
+    pub scopes: Vec<Scope<'a>>,
+    pub spans: Vec<Span<'a>>,
+    pub events: Vec<Event<'a>>,
+    pub logs: Vec<LogRecord<'a>>,
+    pub metrics: Vec<Metric<'a>>,
+    pub points: Vec<Point>,
+    /// Bucket counts of histogram points, one run a point.
+    pub counts: Vec<u64>,
+    /// Explicit bounds of histogram points, one run a point.
+    pub bounds: Vec<f64>,
+    /// The attributes of every owner, one run each; and their nested values.
+    pub attributes: attributes::Attributes<'a>,
+    /// Spans, log records or points in the request, the rejected ones among them.
+    pub received: u64,
+    /// Records that can never be taken (a span without a valid id); they are in none of the vectors.
+    pub rejected: Option<Rejected>,
+    /// Strings that were not UTF-8 and were mended with U+FFFD.
+    pub mended: u64,
+}
+
+/// What `partial_success` says: how many records will never be taken, and why the first of them was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    pub count: u64,
+    /// For the sender; says what was expected and what came, never a value of the record.
+    pub reason: String,
+}
+
+impl Rejected {
+    /// Counts one more reject in `into`; the first reason stands.
+    pub fn add(into: &mut Option<Rejected>, count: u64, reason: impl FnOnce() -> String) {
+        match into {
+            Some(rejected) => rejected.count += count,
+            None => *into = Some(Rejected { count, reason: reason() }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resource {
+    pub attributes: Slice,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    /// Index into [`Records::resources`].
+    pub resource: u32,
+    pub name: Cow<'a, str>,
+    pub version: Cow<'a, str>,
+    pub attributes: Slice,
+}
+
+#[derive(Clone, Debug)]
+pub struct Span<'a> {
+    /// Index into [`Records::scopes`].
+    pub scope: u32,
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    /// `None` for a root span.
+    pub parent_span_id: Option<SpanId>,
+    pub name: Cow<'a, str>,
+    pub kind: SpanKind,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub status: StatusCode,
+    pub status_message: Cow<'a, str>,
+    pub attributes: Slice,
+    /// A run of [`Records::events`].
+    pub events: Slice,
+}
+
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    pub time: Timestamp,
+    pub name: Cow<'a, str>,
+    pub attributes: Slice,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogRecord<'a> {
+    /// Index into [`Records::scopes`].
+    pub scope: u32,
+    pub time: Timestamp,
+    pub observed: Timestamp,
+    /// 1 to 24; 0 is unspecified (specification, "Field: SeverityNumber").
+    pub severity: i32,
+    pub severity_text: Cow<'a, str>,
+    pub event_name: Cow<'a, str>,
+    pub body: Value<'a>,
+    pub attributes: Slice,
+    /// `None` where absent, all zero, or of a wrong length.
+    pub trace_id: Option<TraceId>,
+    pub span_id: Option<SpanId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Metric<'a> {
+    /// Index into [`Records::scopes`].
+    pub scope: u32,
+    pub name: Cow<'a, str>,
+    pub description: Cow<'a, str>,
+    pub unit: Cow<'a, str>,
+    pub kind: MetricKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    Gauge,
+    Sum { monotonic: bool, temporality: Temporality },
+    Histogram { temporality: Temporality },
+    ExponentialHistogram { temporality: Temporality },
+    Summary,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Temporality {
+    #[default]
+    Unspecified,
+    Delta,
+    Cumulative,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Point {
+    /// Index into [`Records::metrics`].
+    pub metric: u32,
+    pub start: Timestamp,
+    pub time: Timestamp,
+    /// Bit 0: no recorded value.
+    pub flags: u32,
+    pub attributes: Slice,
+    pub value: PointValue,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum PointValue {
+    Int(i64),
+    Double(f64),
+    Histogram {
+        count: u64,
+        /// Absent where the values can be negative.
+        sum: Option<f64>,
+        /// A run of [`Records::counts`]; one longer than `bounds`, or empty.
+        counts: Slice,
+        /// A run of [`Records::bounds`].
+        bounds: Slice,
+    },
+    /// An exponential histogram or a summary: read and checked, its content not kept.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SpanKind {
+    #[default]
+    Unspecified,
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StatusCode {
+    #[default]
+    Unset,
+    Ok,
+    Error,
+}
+
+/// Why a body is no OTLP request. Permanent: the same body will never be taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("malformed {encoding} request of {signal}: {reason}", encoding = .encoding_name, signal = .signal.name())]
+pub struct Malformed {
+    pub signal: Signal,
+    pub encoding_name: &'static str,
+    /// Where and what; never a value of the request.
+    pub reason: String,
+}
+
+/// Decodes one body of any signal and encoding. The only way in.
+///
+/// `keys` is the projection: attributes whose key is not in it are checked and then dropped, unless it keeps all.
+/// A body of JSON that is not UTF-8 must have been mended by [`json::mend`] before.
+///
+/// # Errors
+/// [`Malformed`] where the body is not a request of this signal; a wrong string or id costs only itself.
+pub fn decode<'a>(signal: Signal, encoding: Encoding, body: &'a [u8], keys: &'a Keys) -> Result<Records<'a>, Malformed> {
+    match encoding {
+        Encoding::Protobuf => protobuf::decode(signal, body, keys),
+        Encoding::Json => json::decode(signal, body, keys),
+    }
+}
+
+impl<'a> Records<'a> {
+    pub fn new(signal: Signal, keys: &'a Keys) -> Records<'a> {
+        Records {
+            signal,
+            resources: Vec::new(),
+            scopes: Vec::new(),
+            spans: Vec::new(),
+            events: Vec::new(),
+            logs: Vec::new(),
+            metrics: Vec::new(),
+            points: Vec::new(),
+            counts: Vec::new(),
+            bounds: Vec::new(),
+            attributes: attributes::Attributes::new(keys),
+            received: 0,
+            rejected: None,
+            mended: 0,
+        }
+    }
+
+    /// Records that are still here: received without rejected and filtered ones.
+    pub fn len(&self) -> usize {
+        match self.signal {
+            Signal::Traces => self.spans.len(),
+            Signal::Logs => self.logs.len(),
+            Signal::Metrics => self.points.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
