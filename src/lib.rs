@@ -2,6 +2,7 @@
 pub mod config;
 pub mod processors;
 pub mod receivers;
+pub mod server;
 pub mod signals;
 pub mod tables;
 pub mod telemetry;
