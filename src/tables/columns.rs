@@ -41,7 +41,7 @@ const fn column(name: &'static str, kind: ColumnType, raw: Raw, doc: &'static st
     Column { name, kind, raw, doc }
 }
 
-const DATE: Column = column("date", ColumnType::Date, Raw::Nothing, "UTC date of the event time; partition");
+const DATE: Column = column("date", Date, Nothing, "UTC date of the event time; partition");
 
 use ColumnType::{Boolean, Date, Double, Int, Long, String, Timestamp};
 use Raw::{Address, Id, Nothing, Text};
@@ -125,7 +125,7 @@ impl Columns {
 
     /// Every column whose raw content is of this kind; the labels of points are `Raw::Text`.
     pub fn with_raw(raw: &[Raw]) -> Columns {
-        let mut set = Columns { bits: [0; 4], labels: raw.contains(&Raw::Text) };
+        let mut set = Columns { bits: [0; 4], labels: raw.contains(&Text) };
         for table in Table::ALL {
             for (index, column) in table.columns().iter().enumerate() {
                 if raw.contains(&column.raw) {
@@ -177,7 +177,12 @@ impl Columns {
     /// The columns of the set with their tables.
     pub fn iter(self) -> impl Iterator<Item = (Table, &'static Column)> {
         Table::ALL.into_iter().flat_map(move |table| {
-            table.columns().iter().enumerate().filter(move |(index, _)| self.contains(table, *index)).map(move |(_, column)| (table, column))
+            table
+                .columns()
+                .iter()
+                .enumerate()
+                .filter(move |(index, _)| self.contains(table, *index))
+                .map(move |(_, column)| (table, column))
         })
     }
 }
