@@ -8,11 +8,12 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`attributes`] | keys, the projection, the attributes of a request and their edits |
-//! | [`values`] | `AnyValue`, lenient readings of it, its text form |
+//! | [`values`] | `AnyValue` and the lenient readings of it; `values/text.rs`: its text form |
 //! | [`ids`] | trace and span ids |
 //! | [`points`] | metric points that have left the request: what Prometheus is given |
 //! | [`protobuf`] | the borrowed protobuf decoder |
 //! | [`json`] | the OTLP/JSON decoder |
+//! | [`rejected`] | what a sender is told of records that can never be taken |
 //!
 //! Invariant: no type with the lifetime `'a` crosses an `.await`.
 
@@ -21,6 +22,7 @@ pub mod ids;
 pub mod json;
 pub mod points;
 pub mod protobuf;
+pub mod rejected;
 pub mod values;
 
 use std::borrow::Cow;
@@ -28,6 +30,7 @@ use std::borrow::Cow;
 use attributes::Keys;
 pub use attributes::{Attribute, KeyId, Slice};
 pub use ids::{SpanId, TraceId};
+pub use rejected::Rejected;
 pub use values::Value;
 
 /// The three signals of OTLP.
@@ -111,24 +114,6 @@ pub struct Records<'a> {
     pub rejected: Option<Rejected>,
     /// Strings that were not UTF-8 and were mended with U+FFFD.
     pub mended: u64,
-}
-
-/// What `partial_success` says: how many records will never be taken, and why the first of them was not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    pub count: u64,
-    /// For the sender; says what was expected and what came, never a value of the record.
-    pub reason: String,
-}
-
-impl Rejected {
-    /// Counts one more reject in `into`; the first reason stands.
-    pub fn add(into: &mut Option<Rejected>, count: u64, reason: impl FnOnce() -> String) {
-        match into {
-            Some(rejected) => rejected.count += count,
-            None => *into = Some(Rejected { count, reason: reason() }),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -215,13 +200,16 @@ pub enum Temporality {
     Cumulative,
 }
 
+/// The bit of [`Point::flags`] that says that a point has no value (`DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`).
+pub const NO_RECORDED_VALUE: u32 = 1;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
     /// Index into [`Records::metrics`].
     pub metric: u32,
     pub start: Timestamp,
     pub time: Timestamp,
-    /// Bit 0: no recorded value.
+    /// Bit 0 ([`NO_RECORDED_VALUE`]): the series has ended.
     pub flags: u32,
     pub attributes: Slice,
     pub value: PointValue,
@@ -230,6 +218,7 @@ pub struct Point {
 #[derive(Clone, Copy, Debug)]
 pub enum PointValue {
     Int(i64),
+    /// NaN, too, where there is no recorded value.
     Double(f64),
     Histogram {
         count: u64,
@@ -261,6 +250,41 @@ pub enum StatusCode {
     Unset,
     Ok,
     Error,
+}
+
+// A number that the enum does not have is a later version's, and reads as its 0.
+
+impl SpanKind {
+    pub fn from_number(number: i32) -> SpanKind {
+        match number {
+            1 => SpanKind::Internal,
+            2 => SpanKind::Server,
+            3 => SpanKind::Client,
+            4 => SpanKind::Producer,
+            5 => SpanKind::Consumer,
+            _ => SpanKind::Unspecified,
+        }
+    }
+}
+
+impl StatusCode {
+    pub fn from_number(number: i32) -> StatusCode {
+        match number {
+            1 => StatusCode::Ok,
+            2 => StatusCode::Error,
+            _ => StatusCode::Unset,
+        }
+    }
+}
+
+impl Temporality {
+    pub fn from_number(number: i32) -> Temporality {
+        match number {
+            1 => Temporality::Delta,
+            2 => Temporality::Cumulative,
+            _ => Temporality::Unspecified,
+        }
+    }
 }
 
 /// Why a body is no OTLP request. Permanent: the same body will never be taken.

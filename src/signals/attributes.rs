@@ -13,6 +13,12 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// The run from index `start` up to `end`. A request has under 2³² of anything: no body is longer than that.
+    pub fn between(start: usize, end: usize) -> Slice {
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
+        Slice { start, len: u32::try_from(end).unwrap_or(u32::MAX).saturating_sub(start) }
+    }
+
     pub fn range(self) -> std::ops::Range<usize> {
         let start = self.start as usize;
         start..start + self.len as usize
@@ -32,19 +38,27 @@ impl KeyId {
 #[derive(Debug, Default)]
 pub struct Keys {
     names: Vec<Box<str>>,
-    index: HashMap<Box<str>, KeyId>,
+    /// Open addressing over `names`: a power of two of places, at most a quarter of them taken; see [`Keys::place`].
+    table: Vec<Option<KeyId>>,
     keep_all: bool,
 }
 
 impl Keys {
     /// The id of this key, which from now on is decoded.
     pub fn intern(&mut self, name: &str) -> KeyId {
-        if let Some(id) = self.index.get(name) {
-            return *id;
+        if let Some(id) = self.find(name) {
+            return id;
         }
         let id = KeyId(u32::try_from(self.names.len()).unwrap_or(u32::MAX - 1));
         self.names.push(name.into());
-        self.index.insert(name.into(), id);
+        if self.names.len() * 4 > self.table.len() {
+            self.table = vec![None; (self.names.len() * 8).next_power_of_two()];
+            for index in 0..self.names.len() {
+                self.seat(index);
+            }
+        } else {
+            self.seat(id.0 as usize);
+        }
         id
     }
 
@@ -57,8 +71,23 @@ impl Keys {
         self.keep_all
     }
 
+    #[inline]
     pub fn find(&self, name: &str) -> Option<KeyId> {
-        self.index.get(name).copied()
+        self.find_bytes(name.as_bytes())
+    }
+
+    /// The same for a key whose bytes may not be UTF-8; a name that is found is.
+    #[inline]
+    pub fn find_bytes(&self, name: &[u8]) -> Option<KeyId> {
+        let mut place = self.place(name);
+        // Ends: the table always has empty places.
+        while let Some(Some(id)) = self.table.get(place) {
+            if self.names[id.0 as usize].as_bytes() == name {
+                return Some(*id);
+            }
+            place = (place + 1) & (self.table.len() - 1);
+        }
+        None
     }
 
     pub fn len(&self) -> usize {
@@ -68,12 +97,41 @@ impl Keys {
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
+
+    fn seat(&mut self, index: usize) {
+        let mut place = self.place(self.names[index].as_bytes());
+        while self.table[place].is_some() {
+            place = (place + 1) & (self.table.len() - 1);
+        }
+        self.table[place] = u32::try_from(index).ok().map(KeyId);
+    }
+
+    /// Where to look first. Hashes the length and the first and last eight bytes: senders cannot fill the table, so that a
+    /// hash that can be guessed does no harm.
+    #[inline]
+    fn place(&self, name: &[u8]) -> usize {
+        let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        };
+        let mixed = (head ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ tail;
+        let mixed = mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        (mixed >> 32) as usize & self.table.len().wrapping_sub(1)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribute<'a> {
     pub key: KeyId,
     pub value: Value<'a>,
+}
+
+/// A state of [`Attributes`] to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Everything {
+    list: usize,
+    items: usize,
+    entries: usize,
 }
 
 /// Every attribute of a request, one run per owner.
@@ -92,7 +150,14 @@ pub struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     pub fn new(keys: &'a Keys) -> Attributes<'a> {
-        Attributes { keys, own_keys: Vec::new(), own_index: HashMap::new(), list: Vec::new(), items: Vec::new(), entries: Vec::new() }
+        Attributes {
+            keys,
+            own_keys: Vec::new(),
+            own_index: HashMap::new(),
+            list: Vec::new(),
+            items: Vec::new(),
+            entries: Vec::new(),
+        }
     }
 
     /// The id of a key that stands in the request; `None` where the projection drops it.
@@ -112,7 +177,21 @@ impl<'a> Attributes<'a> {
         Some(id)
     }
 
-    /// The name of a key.
+    /// The same from the bytes of a key, which are checked only where it is kept and not in the projection by name.
+    #[inline]
+    pub(super) fn key_from_bytes(&mut self, name: &'a [u8], mended: &mut u64) -> Option<KeyId> {
+        match self.keys.find_bytes(name) {
+            Some(id) => Some(id),
+            None if self.keys.keeps_all() => {
+                let name = String::from_utf8_lossy(name);
+                *mended += u64::from(matches!(name, Cow::Owned(_)));
+                self.key(name)
+            }
+            None => None,
+        }
+    }
+
+    /// The name of a key; empty for [`KeyId::DELETED`].
     pub fn name(&self, key: KeyId) -> &str {
         let index = key.0 as usize;
         match self.keys.names.get(index) {
@@ -131,6 +210,19 @@ impl<'a> Attributes<'a> {
         Slice { start: mark, len: self.mark() - mark }
     }
 
+    /// How much there is of everything: attributes and nested values.
+    pub(super) fn everything(&self) -> Everything {
+        Everything { list: self.list.len(), items: self.items.len(), entries: self.entries.len() }
+    }
+
+    /// Forgets what was read since: it belongs to a record that is not taken, or to a key that is dropped.
+    pub(super) fn rewind(&mut self, to: Everything) {
+        self.list.truncate(to.list);
+        self.items.truncate(to.items);
+        self.entries.truncate(to.entries);
+    }
+
+    #[inline]
     pub fn push(&mut self, key: KeyId, value: Value<'a>) {
         self.list.push(Attribute { key, value });
     }
@@ -138,6 +230,12 @@ impl<'a> Attributes<'a> {
     /// One owner's attributes, deleted ones among them (their key is [`KeyId::DELETED`]).
     pub fn of(&self, slice: Slice) -> &[Attribute<'a>] {
         self.list.get(slice.range()).unwrap_or(&[])
+    }
+
+    /// One owner's attributes without the deleted ones, by name.
+    pub fn named(&self, slice: Slice) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        let live = self.of(slice).iter().filter(|attribute| attribute.key != KeyId::DELETED);
+        live.map(|attribute| (self.name(attribute.key), &attribute.value))
     }
 
     /// The first value of this key.

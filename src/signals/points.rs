@@ -43,5 +43,10 @@ pub enum OwnedValue {
     Int(i64),
     Double(f64),
     /// `counts` is one longer than `bounds`, or both are empty.
-    Histogram { count: u64, sum: Option<f64>, counts: Vec<u64>, bounds: Vec<f64> },
+    Histogram {
+        count: u64,
+        sum: Option<f64>,
+        counts: Vec<u64>,
+        bounds: Vec<f64>,
+    },
 }

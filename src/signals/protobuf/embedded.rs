@@ -1,0 +1,199 @@
+//! Attributes and values, and the merging of messages that occur more than once.
+
+use std::borrow::Cow;
+
+use super::wire::{Fault, Reader, Result};
+use crate::signals::values::{MAX_DEPTH, Value};
+use crate::signals::{Records, Slice};
+
+/// Every occurrence of an embedded message: protobuf merges them as if their bytes stood one after the other.
+#[derive(Debug, Default)]
+pub struct Embedded<'a> {
+    first: &'a [u8],
+    more: Vec<&'a [u8]>,
+}
+
+impl<'a> Embedded<'a> {
+    #[inline]
+    pub fn one(bytes: &'a [u8]) -> Embedded<'a> {
+        Embedded { first: bytes, more: Vec::new() }
+    }
+
+    #[inline]
+    pub fn add(&mut self, bytes: &'a [u8]) {
+        if self.first.is_empty() {
+            self.first = bytes;
+        } else {
+            self.more.push(bytes);
+        }
+    }
+
+    pub fn readers(&self) -> impl Iterator<Item = Reader<'a>> {
+        std::iter::once(self.first).chain(self.more.iter().copied()).map(Reader::new)
+    }
+
+    /// The text, if the message is an `AnyValue` that holds one string of under 128 bytes and nothing else; almost all are.
+    #[inline]
+    fn lone_string(&self) -> Option<&'a [u8]> {
+        match self.first {
+            [0x0a, len, text @ ..] if self.more.is_empty() && *len < 0x80 && usize::from(*len) == text.len() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The text of a string field. Bytes that are not UTF-8 become U+FFFD and count in `mended`.
+#[inline]
+pub fn text<'a>(bytes: &'a [u8], mended: &mut u64) -> Cow<'a, str> {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => mend(bytes, mended),
+    }
+}
+
+#[cold]
+fn mend<'a>(bytes: &'a [u8], mended: &mut u64) -> Cow<'a, str> {
+    *mended += 1;
+    String::from_utf8_lossy(bytes)
+}
+
+/// Reads a `KeyValue` to the end of the attributes, or only checks it, where the projection drops its key.
+#[inline]
+pub fn attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()> {
+    let mut key: &[u8] = &[];
+    let mut value = Embedded::default();
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.next()? {
+        match field.number {
+            1 => key = field.bytes()?,
+            2 => value.add(field.bytes()?),
+            _ => {}
+        }
+    }
+    match records.attributes.key_from_bytes(key, &mut records.mended) {
+        Some(key) => {
+            let value = match value.lone_string() {
+                Some(bytes) => Value::Str(text(bytes, &mut records.mended)),
+                None => any_value(records, &value, 1).map_err(|fault| fault.within("value"))?,
+            };
+            records.attributes.push(key, value);
+        }
+        None if value.lone_string().is_some() => {}
+        None => check(records, &value)?,
+    }
+    Ok(())
+}
+
+/// Reads a value that is not kept.
+fn check<'a>(records: &mut Records<'a>, value: &Embedded<'a>) -> Result<()> {
+    let (mark, mended) = (records.attributes.everything(), records.mended);
+    any_value(records, value, 1).map_err(|fault| fault.within("value"))?;
+    records.attributes.rewind(mark);
+    records.mended = mended;
+    Ok(())
+}
+
+/// What an `AnyValue` holds so far; a later field of the oneof replaces it, and adds to it if both are the same message.
+enum Found<'a> {
+    Scalar(Value<'a>),
+    Text(&'a [u8]),
+    Array(Embedded<'a>),
+    Map(Embedded<'a>),
+}
+
+/// Reads an `AnyValue`; `depth` is 1 for the value of an attribute or the body of a log record.
+pub fn any_value<'a>(records: &mut Records<'a>, message: &Embedded<'a>, depth: u32) -> Result<Value<'a>> {
+    if depth > MAX_DEPTH {
+        return Err(Fault::new(format!("values nest deeper than {MAX_DEPTH}")));
+    }
+    let mut found = Found::Scalar(Value::Empty);
+    for mut reader in message.readers() {
+        while let Some(field) = reader.next()? {
+            found = match (field.number, found) {
+                (1, _) => Found::Text(field.bytes()?),
+                (2, _) => Found::Scalar(Value::Bool(field.varint()? != 0)),
+                (3, _) => Found::Scalar(Value::Int(field.varint()?.cast_signed())),
+                (4, _) => Found::Scalar(Value::Double(field.double()?)),
+                (5, Found::Array(mut array)) => {
+                    array.add(field.bytes()?);
+                    Found::Array(array)
+                }
+                (5, _) => Found::Array(Embedded::one(field.bytes()?)),
+                (6, Found::Map(mut map)) => {
+                    map.add(field.bytes()?);
+                    Found::Map(map)
+                }
+                (6, _) => Found::Map(Embedded::one(field.bytes()?)),
+                (7, _) => Found::Scalar(Value::Bytes(Cow::Borrowed(field.bytes()?))),
+                (_, found) => found,
+            };
+        }
+    }
+    match found {
+        Found::Scalar(value) => Ok(value),
+        Found::Text(bytes) => Ok(Value::Str(text(bytes, &mut records.mended))),
+        Found::Array(array) => read_array(records, &array, depth).map(Value::Array).map_err(|fault| fault.within("array_value")),
+        Found::Map(map) => read_map(records, &map, depth).map(Value::Map).map_err(|fault| fault.within("kvlist_value")),
+    }
+}
+
+/// How many elements an `ArrayValue` or a `KeyValueList` has.
+fn count(list: &Embedded<'_>) -> Result<usize> {
+    let mut count = 0;
+    for mut reader in list.readers() {
+        while let Some(field) = reader.next()? {
+            count += usize::from(field.number == 1);
+        }
+    }
+    Ok(count)
+}
+
+// The places of the elements are taken before they are read, because elements that nest take theirs in between.
+
+fn read_array<'a>(records: &mut Records<'a>, list: &Embedded<'a>, depth: u32) -> Result<Slice> {
+    let start = records.attributes.items.len();
+    let end = start + count(list)?;
+    records.attributes.items.resize(end, Value::Empty);
+    let mut at = start;
+    for mut reader in list.readers() {
+        while let Some(field) = reader.next()? {
+            if field.number == 1 {
+                let value = any_value(records, &Embedded::one(field.bytes()?), depth + 1)?;
+                records.attributes.items[at] = value;
+                at += 1;
+            }
+        }
+    }
+    Ok(Slice::between(start, end))
+}
+
+fn read_map<'a>(records: &mut Records<'a>, list: &Embedded<'a>, depth: u32) -> Result<Slice> {
+    let start = records.attributes.entries.len();
+    let end = start + count(list)?;
+    records.attributes.entries.resize(end, (Cow::Borrowed(""), Value::Empty));
+    let mut at = start;
+    for mut reader in list.readers() {
+        while let Some(field) = reader.next()? {
+            if field.number == 1 {
+                records.attributes.entries[at] = read_entry(records, field.bytes()?, depth + 1)?;
+                at += 1;
+            }
+        }
+    }
+    Ok(Slice::between(start, end))
+}
+
+fn read_entry<'a>(records: &mut Records<'a>, message: &'a [u8], depth: u32) -> Result<(Cow<'a, str>, Value<'a>)> {
+    let mut key: &[u8] = &[];
+    let mut value = Embedded::default();
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.next()? {
+        match field.number {
+            1 => key = field.bytes()?,
+            2 => value.add(field.bytes()?),
+            _ => {}
+        }
+    }
+    let key = text(key, &mut records.mended);
+    Ok((key, any_value(records, &value, depth)?))
+}
