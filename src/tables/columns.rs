@@ -1,12 +1,16 @@
 //! Every column of the four tables. Names, types and order are fixed by the design (docs/mapping.md has the sources).
 
+use serde::{Deserialize, Serialize};
+
 use super::Table;
 
-/// An Iceberg type, as far as the tables use them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An Iceberg type, as far as the tables use them. Stored by Iceberg's name of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ColumnType {
     String,
-    /// `timestamptz`, microseconds, UTC.
+    /// Microseconds, UTC.
+    #[serde(rename = "timestamptz")]
     Timestamp,
     Double,
     Boolean,
