@@ -3,9 +3,20 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`values`] | the leaf types: sizes, durations, secrets, component ids; their limits live in them |
+//! | [`document`] | the shape of the file: receivers, processors, exporters, extensions, service; generic over the components |
+//! | [`source`] | from a file to a document: `${env:NAME:-default}`, positions |
+//! | [`error`] | what is wrong, at which line and column, and the nearest name |
 //!
 //! Invariant: this room knows no component. A component's configuration stands beside the component.
 
+pub mod document;
+pub mod error;
+pub mod source;
 pub mod values;
 
+pub use document::{Component, Components, Document};
+pub use error::ConfigError;
 pub use values::{ByteSize, ComponentId, Secret, Span};
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 //! floe: an OpenTelemetry gateway. OTLP in, four Apache Iceberg tables and a Prometheus endpoint out.
+pub mod clock;
 pub mod config;
 pub mod processors;
 pub mod receivers;
