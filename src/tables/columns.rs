@@ -47,7 +47,7 @@ const fn column(name: &'static str, kind: ColumnType, raw: Raw, doc: &'static st
 
 const DATE: Column = column("date", Date, Nothing, "UTC date of the event time; partition");
 
-use ColumnType::{Boolean, Double, Int, Long, String, Timestamp};
+use ColumnType::{Boolean, Date, Double, Int, Long, String, Timestamp};
 use Raw::{Address, Id, Nothing, Text};
 
 const INVOCATIONS: [Column; 16] = [
