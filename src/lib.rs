@@ -1,6 +1,7 @@
 //! floe: an OpenTelemetry gateway. OTLP in, four Apache Iceberg tables and a Prometheus endpoint out.
 pub mod clock;
 pub mod config;
+pub mod exporters;
 pub mod processors;
 pub mod receivers;
 pub mod server;

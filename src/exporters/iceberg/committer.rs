@@ -1,0 +1,511 @@
+//! What a table's exporter does next: look, encode, journal, send, record. Pure: one event in, one step out, without I/O, clock or
+//! randomness. The rules by number stand in docs/exactly-once.md.
+//!
+//! ```text
+//!            due              files            head, W            synced             answer
+//!   Wait ──────────▶ Encode ──────────▶ Look ──────────▶ Journal ─────────▶ Send ──────────▶ Record ──▶ Wait
+//!                                        ▲                                   │ anything but "committed"
+//!                                        └───────────────────────────────────┘
+//! ```
+//! The one idea: the rows of a commit are chosen by a watermark that was read from the same version of the table whose head the commit
+//! asserts. Of all requests built on one head at most one is ever applied, whoever delays or repeats them.
+//!
+//! Invariants:
+//! - Every `Send` follows a `Look` and a `Journal` of its own, with a commit id of its own; nothing is sent again.
+//! - Only a look, or the catalog's own "committed" with our watermark in it, says that a commit happened.
+//! - An event that does not answer the last step is answered by a look, which is always right.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use iceberg::spec::DataFile;
+use uuid::Uuid;
+
+use super::cut::{Cut, Due};
+use super::interval::Interval;
+use crate::wal::{Held, Intent, Position, Recorded};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a table with nothing to do waits before it is asked again.
+const NOTHING_TO_DO: Duration = Duration::from_hours(1);
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// What the log holds for this table now. Only while waiting.
+    Held(Held),
+    /// Commit everything held now. Only while waiting, after a `Held`.
+    Flush,
+    /// The instant of `Step::Wait` is here.
+    Tick,
+    /// Answers `Step::Look`; `fresh` is an id that was never used, for the attempt that may follow.
+    Looked { look: Result<Look, CatalogError>, fresh: Uuid },
+    /// Answers `Step::Encode`.
+    Encoded(Result<Files, EncodeFailure>),
+    /// Answers `Step::Journal`: the intent is synced.
+    Journalled,
+    /// Answers `Step::Send`.
+    Answered(Answer),
+    /// Answers `Step::Record`: the record is synced; what the log holds since.
+    Recorded(Held),
+    /// `Step::Journal` or `Step::Record` could not be done.
+    Failed(String),
+}
+
+/// What to do next. The driver does it and brings back the event that answers it.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Nothing before this instant, unless more is held or somebody wants a flush.
+    Wait(Instant),
+    Look,
+    Encode(Batch),
+    Journal(Intent),
+    Send(Attempt),
+    Record(Recorded),
+    /// This table does nothing more until the process is started again; its rows stay in the log.
+    Stop(Reason),
+}
+
+/// One version of the table, loaded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub shape: Shape,
+    /// The snapshot that `main` points to; `None` for a table without snapshots.
+    pub head: Option<i64>,
+    /// The table's last sequence number.
+    pub sequence: i64,
+    /// The property `floe.watermark.<writer>`.
+    pub watermark: Option<Mark>,
+    /// The newest mark of this writer in the summaries on main's chain.
+    pub mark: Option<Mark>,
+    /// The snapshots on main's chain.
+    pub chain: Vec<i64>,
+    /// Whether the chain goes back to a snapshot without parent, so that nothing on it was expired.
+    pub whole: bool,
+}
+
+/// What data files are made for; files made for another shape are not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The table's uuid: another one under the same name is another table.
+    pub table: Uuid,
+    pub schema: i32,
+    pub spec: i32,
+}
+
+/// A position and the commit that reached it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub position: Position,
+    pub commit: Uuid,
+}
+
+/// All rows of the table in (`above`, `to`], as long as `max_bytes` of the log last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub above: Position,
+    pub to: Position,
+    pub max_bytes: u64,
+    /// Files of an earlier encoding that no attempt ever named: they may be deleted.
+    pub instead_of: Vec<String>,
+}
+
+/// Uploaded data files with all rows of the table in (`above`, `to`].
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub shape: Shape,
+    pub above: Position,
+    /// At most the batch's `to`: the encoder may stop at an earlier position.
+    pub to: Position,
+    pub rows: u64,
+    pub bytes: u64,
+    pub data: Arc<[DataFile]>,
+}
+
+/// One commit request: asserts `intent.parent` as head, adds the files and sets the watermark to `intent.to`.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub intent: Intent,
+    /// `None` enrols this log with the table: an empty append.
+    pub files: Option<Files>,
+}
+
+/// What came back from a commit request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Applied, and this is our watermark as the catalog holds it now.
+    Committed(Option<Mark>),
+    /// The head moved, says the catalog. That does not mean "not applied".
+    Conflict,
+    TooMany {
+        retry_after: Option<Duration>,
+    },
+    /// Nobody knows.
+    Unknown(String),
+    Denied(String),
+    /// The catalog understood and will never do it.
+    Refused(String),
+}
+
+/// Why a table could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    #[error("the catalog or its warehouse cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the catalog denies access: {0}; check the credentials")]
+    Denied(String),
+    #[error("the table is gone; restart floe to create it again")]
+    Missing,
+    #[error("the table does not fit: {0}")]
+    Incompatible(String),
+}
+
+/// Why a batch could not be encoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeFailure {
+    /// The warehouse or the log's disk; it may pass.
+    #[error("the data files could not be written: {0}")]
+    Passing(String),
+    #[error("the warehouse denies access: {0}; check the credentials")]
+    Denied(String),
+    /// The rows cannot be read or do not fit the table; it will not pass.
+    #[error("the rows cannot be encoded: {0}")]
+    Lasting(String),
+}
+
+/// Why a table stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// Rule 19.
+    #[error(
+        "another process commits rows of this log: the table is at position {} by commit {}, which this log does not know; \
+         stop the other process, or give a copied log directory a writer id of its own", .0.position.0, .0.commit
+    )]
+    Fenced(Mark),
+    /// Rule 20.
+    #[error(
+        "the watermark is gone and so is the snapshot that commit {0} was built on: whether its rows are in the table cannot be told; \
+         look for its files in the table, then resolve it by hand"
+    )]
+    Ambiguous(Uuid),
+    #[error(transparent)]
+    Catalog(CatalogError),
+    #[error(transparent)]
+    Encoding(EncodeFailure),
+    #[error("the catalog refuses the commit: {0}")]
+    Refused(String),
+}
+
+/// The state of one table's commits.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    cut: Cut,
+    interval: Interval,
+    /// L of the rules: the newest commit known to be applied, for whichever table uuid.
+    recorded: Option<Recorded>,
+    /// Attempts whose outcome nobody has recorded.
+    intents: Vec<Intent>,
+    held: Held,
+    /// The table as last looked at.
+    table: Option<Uuid>,
+    /// The frozen batch, until it is resolved.
+    files: Option<Files>,
+    /// Whether an attempt named them.
+    named: bool,
+    /// Files that no attempt named and that are no longer wanted.
+    discarded: Vec<String>,
+    flush: Option<Position>,
+    /// The last answer was "denied", and it is tried once more.
+    denied: bool,
+    trouble: Option<String>,
+    state: State,
+}
+
+/// The step that is under way.
+#[derive(Clone, Debug)]
+enum State {
+    Waiting,
+    /// After a failure; `told` is the catalog's own wish, which a flush does not override.
+    Backing {
+        until: Instant,
+        told: bool,
+    },
+    Looking,
+    Encoding,
+    Journalling(Attempt),
+    Sending(Attempt),
+    Recording(Recorded),
+    Stopped(Reason),
+}
+
+impl Committer {
+    /// `recorded` and `intents` are what the log's commit journal holds for this table.
+    pub fn new(cut: Cut, recorded: Option<Recorded>, intents: Vec<Intent>) -> Committer {
+        Committer {
+            interval: Interval::new(cut.max_age),
+            cut,
+            recorded,
+            intents,
+            held: Held::default(),
+            table: None,
+            files: None,
+            named: false,
+            discarded: Vec::new(),
+            flush: None,
+            denied: false,
+            trouble: None,
+            state: State::Waiting,
+        }
+    }
+
+    /// What is known to be committed.
+    pub fn recorded(&self) -> Option<&Recorded> {
+        self.recorded.as_ref()
+    }
+
+    /// Whether this log is enrolled with the table as last looked at.
+    pub fn enrolled(&self) -> bool {
+        self.watermark().is_some()
+    }
+
+    /// The failure after which it waits now; `None` while all is well.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// The present interval between commits.
+    pub fn interval(&self) -> Duration {
+        self.interval.get()
+    }
+
+    /// Takes an event and says what to do next.
+    pub fn on(&mut self, event: Event, now: Instant) -> Step {
+        match (std::mem::replace(&mut self.state, State::Waiting), event) {
+            (State::Stopped(reason), _) => self.stop(reason),
+            (state, Event::Held(held)) => {
+                self.held = held;
+                self.go_on(state, now)
+            }
+            (state, Event::Flush) => {
+                self.flush = Some(self.held.to);
+                match state {
+                    State::Backing { told: false, .. } => self.look(),
+                    state => self.go_on(state, now),
+                }
+            }
+            (state, Event::Tick) => self.go_on(state, now),
+            (State::Looking, Event::Looked { look, fresh }) => match look {
+                Ok(look) => self.looked(&look, fresh, now),
+                Err(error @ CatalogError::Unreachable(_)) => self.back_off(Some(error.to_string()), None, now),
+                Err(error @ CatalogError::Denied(_)) => self.denied(Reason::Catalog(error), now),
+                Err(error) => self.stop(Reason::Catalog(error)),
+            },
+            (State::Encoding, Event::Encoded(result)) => match result {
+                Ok(files) => {
+                    self.files = Some(files);
+                    self.named = false;
+                    self.look()
+                }
+                Err(error @ EncodeFailure::Passing(_)) => self.back_off(Some(error.to_string()), None, now),
+                Err(error @ EncodeFailure::Denied(_)) => self.denied(Reason::Encoding(error), now),
+                Err(error @ EncodeFailure::Lasting(_)) => self.stop(Reason::Encoding(error)),
+            },
+            (State::Journalling(attempt), Event::Journalled) => {
+                self.intents.push(attempt.intent.clone());
+                self.named = true;
+                self.state = State::Sending(attempt.clone());
+                Step::Send(attempt)
+            }
+            (State::Sending(attempt), Event::Answered(answer)) => self.answered(&attempt, answer, now),
+            (State::Recording(recorded), Event::Recorded(held)) => self.resolved(recorded, held, now),
+            (_, Event::Failed(why)) => self.back_off(Some(why), None, now),
+            _ => self.look(),
+        }
+    }
+
+    /// W of rule 12f, once the table was looked at and this log is enrolled with it.
+    fn watermark(&self) -> Option<Position> {
+        let recorded = self.recorded.as_ref()?;
+        (Some(recorded.table) == self.table).then_some(recorded.position)
+    }
+
+    fn go_on(&mut self, state: State, now: Instant) -> Step {
+        match state {
+            State::Waiting => self.next(now),
+            State::Backing { until, .. } if now < until => {
+                self.state = state;
+                Step::Wait(until)
+            }
+            _ => self.look(),
+        }
+    }
+
+    /// Nothing is under way: cut, or wait until it is time.
+    fn next(&mut self, now: Instant) -> Step {
+        let Some(above) = self.watermark() else { return self.look() };
+        if self.files.is_some() {
+            return self.look();
+        }
+        let open = self.intents.iter().map(|intent| intent.to).max().filter(|to| *to > above);
+        let flush = self.flush.is_some_and(|to| to > above);
+        let due = if self.held.to > above { self.cut.due(&self.held, self.interval.get(), flush, now) } else { Due::Never };
+        let to = match (open, due) {
+            // Rule 10: either outcome of the newest open attempt ends at the same border.
+            (Some(to), _) | (None, Due::Now(to)) => to,
+            (None, Due::At(at)) => return self.wait(at),
+            (None, Due::Never) => return self.wait(now + NOTHING_TO_DO),
+        };
+        self.state = State::Encoding;
+        let instead_of = std::mem::take(&mut self.discarded);
+        Step::Encode(Batch { above, to, max_bytes: self.cut.max_bytes, instead_of })
+    }
+
+    /// Rules 12 to 14.
+    fn looked(&mut self, look: &Look, fresh: Uuid, now: Instant) -> Step {
+        let open = || self.intents.iter().filter(|intent| intent.table == look.shape.table);
+        if open().any(|intent| look.sequence < intent.parent_sequence) {
+            return self.back_off(None, None, now);
+        }
+        let known = self.recorded.as_ref().filter(|recorded| recorded.table == look.shape.table);
+        let news = |mark: &Mark| known.is_none_or(|known| mark.position > known.position);
+        let mut marks: Vec<Mark> = look.watermark.into_iter().chain(look.mark).filter(news).collect();
+        marks.sort_by_key(|mark| mark.position);
+        if let Some(stranger) = marks.iter().find(|mark| !open().any(|intent| intent.commit == mark.commit)) {
+            return self.stop(Reason::Fenced(*stranger));
+        }
+        if let Some(applied) = marks.last() {
+            return self.record(Recorded { position: applied.position, commit: applied.commit, table: look.shape.table });
+        }
+        if look.watermark.is_none() && known.is_some() {
+            let on_chain = |intent: &Intent| intent.parent.map_or(look.whole, |parent| look.chain.contains(&parent));
+            if let Some(lost) = open().find(|intent| !on_chain(intent)) {
+                return self.stop(Reason::Ambiguous(lost.commit));
+            }
+        }
+        let enrolled = known.is_some();
+        self.table = Some(look.shape.table);
+        if self.files.as_ref().is_some_and(|files| files.shape != look.shape || Some(files.above) != self.watermark()) {
+            self.discard();
+        }
+        let (above, to, files) = match &self.files {
+            // Rule 13: where the old table ended, or at the start.
+            _ if !enrolled => {
+                let start = self.recorded.as_ref().map_or(Position(0), |old| old.position);
+                (start, start, None)
+            }
+            Some(files) => (files.above, files.to, Some(files.clone())),
+            None => {
+                self.trouble = None;
+                self.interval.reached();
+                return self.next(now);
+            }
+        };
+        // Once an open intent lists the files, further attempts of the same batch need not: the journal stays small.
+        let unlisted = files.iter().filter(|_| !self.named).flat_map(|files| files.data.iter());
+        let paths = unlisted.map(|file| file.file_path().to_owned()).collect();
+        let intent = Intent {
+            commit: fresh,
+            table: look.shape.table,
+            above,
+            to,
+            parent: look.head,
+            parent_sequence: look.sequence,
+            files: paths,
+        };
+        self.state = State::Journalling(Attempt { intent: intent.clone(), files });
+        Step::Journal(intent)
+    }
+
+    /// Rule 15 and the table of answers.
+    fn answered(&mut self, attempt: &Attempt, answer: Answer, now: Instant) -> Step {
+        let ours = Mark { position: attempt.intent.to, commit: attempt.intent.commit };
+        match answer {
+            Answer::Committed(Some(mark)) if mark == ours => {
+                self.record(Recorded { position: ours.position, commit: ours.commit, table: attempt.intent.table })
+            }
+            Answer::Committed(_) => {
+                self.back_off(Some("the catalog said committed, but shows another watermark".to_owned()), None, now)
+            }
+            Answer::Conflict => {
+                self.interval.widen();
+                self.back_off(None, None, now)
+            }
+            Answer::TooMany { retry_after } => {
+                self.interval.widen();
+                self.back_off(Some("the catalog asks for fewer commits".to_owned()), retry_after, now)
+            }
+            Answer::Unknown(why) => self.back_off(Some(format!("the outcome of a commit is not known: {why}")), None, now),
+            Answer::Denied(why) => self.denied(Reason::Catalog(CatalogError::Denied(why)), now),
+            Answer::Refused(why) => self.stop(Reason::Refused(why)),
+        }
+    }
+
+    /// Rule 16, when the record is synced.
+    fn resolved(&mut self, recorded: Recorded, held: Held, now: Instant) -> Step {
+        if self.files.as_ref().is_some_and(|files| files.above < recorded.position || files.shape.table != recorded.table) {
+            if self.named {
+                self.files = None;
+            } else {
+                self.discard();
+            }
+        }
+        self.flush = self.flush.filter(|to| *to > recorded.position);
+        self.table = Some(recorded.table);
+        self.recorded = Some(recorded);
+        self.intents.clear();
+        self.held = held;
+        self.denied = false;
+        self.trouble = None;
+        self.interval.succeeded();
+        self.next(now)
+    }
+
+    /// The files are not wanted any more. Those that an attempt named stay: it may yet be applied.
+    fn discard(&mut self) {
+        if let Some(files) = self.files.take().filter(|_| !self.named) {
+            self.discarded.extend(files.data.iter().map(|file| file.file_path().to_owned()));
+        }
+        self.named = false;
+    }
+
+    /// Credentials may have expired: look again once, with new files; then stop.
+    fn denied(&mut self, reason: Reason, now: Instant) -> Step {
+        if self.denied {
+            return self.stop(reason);
+        }
+        self.discard();
+        let step = self.back_off(Some(reason.to_string()), None, now);
+        self.denied = true;
+        step
+    }
+
+    fn look(&mut self) -> Step {
+        self.state = State::Looking;
+        Step::Look
+    }
+
+    fn record(&mut self, recorded: Recorded) -> Step {
+        self.state = State::Recording(recorded.clone());
+        Step::Record(recorded)
+    }
+
+    fn wait(&mut self, until: Instant) -> Step {
+        self.state = State::Waiting;
+        Step::Wait(until)
+    }
+
+    fn back_off(&mut self, trouble: Option<String>, told: Option<Duration>, now: Instant) -> Step {
+        let until = now + self.interval.failed(told);
+        self.trouble = trouble;
+        self.state = State::Backing { until, told: told.is_some() };
+        Step::Wait(until)
+    }
+
+    fn stop(&mut self, reason: Reason) -> Step {
+        self.trouble = Some(reason.to_string());
+        self.state = State::Stopped(reason.clone());
+        Step::Stop(reason)
+    }
+}

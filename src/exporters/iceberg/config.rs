@@ -1,0 +1,281 @@
+//! The exporter's section of the configuration.
+
+use std::fmt;
+use std::path::{Path, PathBuf, absolute};
+
+use serde::Deserialize;
+
+use crate::config::{ByteSize, Span};
+use crate::tables::Columns;
+
+/// `exporters: { iceberg: … }`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IcebergConfig {
+    pub catalog: CatalogConfig,
+    /// Where the four tables live; levels are separated by dots. Default `analytics`.
+    pub namespace: Namespace,
+    pub commit: CommitConfig,
+    pub file: FileConfig,
+    /// Columns that may be written raw. A pipeline that would write any other raw column is refused.
+    pub allow_raw: Vec<ColumnName>,
+}
+
+/// The catalog that holds the tables.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogConfig {
+    #[serde(rename = "type")]
+    pub kind: CatalogKind,
+    /// For `sql`: `sqlite://` and a path; the file is created. Default `sqlite://floe-data/catalog.db`.
+    pub uri: SqliteUri,
+    /// The directory of the tables; created. Default `floe-data/warehouse`.
+    pub warehouse: Warehouse,
+}
+
+/// Which kind of catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatalogKind {
+    /// An SQLite file that PyIceberg's `SqlCatalog("default", …)` reads and writes as well.
+    #[default]
+    Sql,
+}
+
+/// When rows are cut into a commit: as soon as one of the two is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommitConfig {
+    /// Age of the oldest row in the log that is not committed. Default 60 s.
+    pub max_age: Span,
+    /// Bytes held in the log for one table; also the most that one commit takes. Default 512 MiB.
+    pub max_bytes: ByteSize,
+}
+
+/// How data files are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileConfig {
+    /// Parquet bytes after which a file is closed. Default 128 MiB.
+    pub target_bytes: ByteSize,
+    /// Rows that are sorted together and make a row group. Default 131072.
+    pub row_group_rows: RowGroupRows,
+}
+
+/// Rows in a row group: 1 to 16777216.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct RowGroupRows(usize);
+
+/// A namespace of one or more levels.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Namespace(Vec<String>);
+
+/// The name of a column of at least one of the tables.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ColumnName(String);
+
+/// `sqlite://` and the path of a file, relative to the working directory or absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SqliteUri(PathBuf);
+
+/// A local directory, given as a path or as `file://` and an absolute path.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Warehouse(PathBuf);
+
+impl IcebergConfig {
+    /// The columns that `allow_raw` names, in whichever tables have them.
+    pub fn allowed(&self) -> Columns {
+        self.allow_raw.iter().fold(Columns::NONE, |all, name| all.union(Columns::named(&name.0)))
+    }
+}
+
+impl Default for IcebergConfig {
+    fn default() -> IcebergConfig {
+        IcebergConfig {
+            catalog: CatalogConfig::default(),
+            namespace: Namespace(vec!["analytics".to_owned()]),
+            commit: CommitConfig::default(),
+            file: FileConfig::default(),
+            allow_raw: Vec::new(),
+        }
+    }
+}
+
+impl Default for CatalogConfig {
+    fn default() -> CatalogConfig {
+        CatalogConfig {
+            kind: CatalogKind::Sql,
+            uri: SqliteUri(PathBuf::from("floe-data/catalog.db")),
+            warehouse: Warehouse(PathBuf::from("floe-data/warehouse")),
+        }
+    }
+}
+
+impl Default for CommitConfig {
+    fn default() -> CommitConfig {
+        CommitConfig { max_age: Span::seconds(60), max_bytes: ByteSize::mib(512) }
+    }
+}
+
+impl Default for FileConfig {
+    fn default() -> FileConfig {
+        FileConfig { target_bytes: ByteSize::mib(128), row_group_rows: RowGroupRows(131_072) }
+    }
+}
+
+impl RowGroupRows {
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for RowGroupRows {
+    type Error = String;
+
+    fn try_from(rows: u64) -> Result<RowGroupRows, String> {
+        match usize::try_from(rows) {
+            Ok(rows @ 1..=16_777_216) => Ok(RowGroupRows(rows)),
+            _ => Err(format!("expected 1 to 16777216 rows, found {rows}")),
+        }
+    }
+}
+
+impl Namespace {
+    pub fn levels(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+impl TryFrom<String> for Namespace {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Namespace, String> {
+        let levels: Vec<String> = text.split('.').map(str::to_owned).collect();
+        let valid =
+            |level: &String| !level.is_empty() && level.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if levels.iter().all(valid) {
+            Ok(Namespace(levels))
+        } else {
+            Err(format!("expected a namespace of letters, digits, `_` and `-`, levels separated by dots, found `{text}`"))
+        }
+    }
+}
+
+impl ColumnName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ColumnName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<ColumnName, String> {
+        if Columns::named(&name).is_empty() {
+            return Err(format!("expected the name of a column such as `client_ip`, found `{name}`, which no table has"));
+        }
+        Ok(ColumnName(name))
+    }
+}
+
+impl SqliteUri {
+    /// # Errors
+    /// When the working directory cannot be told.
+    pub fn path(&self) -> std::io::Result<PathBuf> {
+        absolute(&self.0)
+    }
+}
+
+impl TryFrom<String> for SqliteUri {
+    type Error = String;
+
+    fn try_from(uri: String) -> Result<SqliteUri, String> {
+        match uri.strip_prefix("sqlite://").or_else(|| uri.strip_prefix("sqlite:")) {
+            Some(path) if !path.is_empty() && !path.contains('?') => Ok(SqliteUri(PathBuf::from(path))),
+            _ => Err(format!("expected `sqlite://` and the path of a file, found `{uri}`")),
+        }
+    }
+}
+
+impl Warehouse {
+    pub fn at(path: &Path) -> Warehouse {
+        Warehouse(path.to_owned())
+    }
+
+    /// # Errors
+    /// When the working directory cannot be told.
+    pub fn path(&self) -> std::io::Result<PathBuf> {
+        absolute(&self.0)
+    }
+}
+
+impl TryFrom<String> for Warehouse {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Warehouse, String> {
+        let path = text.strip_prefix("file://").unwrap_or(&text);
+        let rooted = path.len() == text.len() || path.starts_with('/');
+        if path.is_empty() || path.contains("://") || !rooted {
+            return Err(format!("expected a directory, as a path or as `file:///…`, found `{text}`"));
+        }
+        Ok(Warehouse(PathBuf::from(path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(yaml: &str) -> Result<IcebergConfig, String> {
+        serde_saphyr::from_str(yaml).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_section_is_the_default() {
+        assert_eq!(check("{}"), Ok(IcebergConfig::default()));
+    }
+
+    #[test]
+    fn the_documented_section_parses() {
+        let yaml = "catalog: { type: sql, uri: \"sqlite://floe-data/catalog.db\", warehouse: floe-data/warehouse }\n\
+                    namespace: analytics\n\
+                    commit: { max_age: 60s, max_bytes: 512MiB }\n\
+                    file: { target_bytes: 128MiB, row_group_rows: 131072 }\n\
+                    allow_raw: []\n";
+        assert_eq!(check(yaml), Ok(IcebergConfig::default()));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_with_a_word_of_what_was_expected() {
+        for (yaml, word) in [
+            ("catalogue: {}", "catalogue"),
+            ("catalog: { type: hive }", "hive"),
+            ("catalog: { uri: \"postgres://x\" }", "sqlite://"),
+            ("catalog: { warehouse: \"s3://bucket\" }", "directory"),
+            ("file: { row_group_rows: 0 }", "1 to 16777216"),
+            ("allow_raw: [ip]", "client_ip"),
+            ("namespace: \"a..b\"", "namespace"),
+        ] {
+            let error = check(yaml).expect_err(yaml);
+            assert!(error.contains(word), "{yaml}: {error}");
+        }
+    }
+
+    #[test]
+    fn raw_columns_are_allowed_by_name_in_every_table_that_has_them() {
+        let config = check("allow_raw: [client_ip]").expect("parses");
+        let tables: Vec<&str> = config.allowed().iter().map(|(table, _)| table.name()).collect();
+        assert_eq!(tables, ["invocations", "rate_limits"]);
+    }
+}
