@@ -30,8 +30,6 @@ pub enum RequestOutcome {
     Later,
     /// The sender went away, or was too slow.
     Aborted,
-    /// Lost by a fault of floe's own.
-    Failed,
 }
 
 impl RequestOutcome {
@@ -41,7 +39,6 @@ impl RequestOutcome {
             RequestOutcome::Invalid => "invalid",
             RequestOutcome::Later => "later",
             RequestOutcome::Aborted => "aborted",
-            RequestOutcome::Failed => "failed",
         }
     }
 }

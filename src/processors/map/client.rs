@@ -1,0 +1,68 @@
+//! The client's address: the first source that can be read as one, in its canonical form.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::lookup::{Attr, Lookup};
+
+use crate::signals::Value;
+
+const SOURCES: [Attr; 8] = [
+    Attr::ClientAddress,
+    Attr::HttpClientIp,
+    Attr::HttpHeaderCfConnectingIp,
+    Attr::HttpHeaderRealIp,
+    Attr::HttpHeaderForwardedFor,
+    Attr::NetworkPeerAddress,
+    Attr::NetSockPeerAddr,
+    Attr::NetPeerIp,
+];
+
+/// What the sources say of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Client<'r> {
+    Address(Cow<'r, str>),
+    /// There were values, and none was an address.
+    Unreadable,
+    Unknown,
+}
+
+impl<'r> Lookup<'_, 'r, '_> {
+    /// `trusted_hops` entries of X-Forwarded-For are skipped from the right: those that the operator's own proxies wrote.
+    pub fn client(&self, trusted_hops: usize) -> Client<'r> {
+        let mut seen = false;
+        for attr in SOURCES {
+            let Some(value) = self.get(attr) else { continue };
+            seen = true;
+            let address = match attr {
+                Attr::HttpHeaderForwardedFor => self.forwarded_for(value, trusted_hops),
+                _ => self.first_address(value),
+            };
+            if let Some(address) = address {
+                return Client::Address(address);
+            }
+        }
+        if seen { Client::Unreadable } else { Client::Unknown }
+    }
+
+    /// The value, or the first address among its elements.
+    fn first_address(&self, value: &'r Value<'_>) -> Option<Cow<'r, str>> {
+        value.elements(self.attributes()).iter().filter_map(Value::as_str).find_map(address)
+    }
+
+    /// The entry that stands `trusted_hops` before the last, over all lines of the header.
+    fn forwarded_for(&self, value: &'r Value<'_>, trusted_hops: usize) -> Option<Cow<'r, str>> {
+        let lines = value.elements(self.attributes()).iter().rev().filter_map(Value::as_str);
+        lines.flat_map(|line| line.rsplit(',')).nth(trusted_hops).and_then(address)
+    }
+}
+
+/// An address in canonical form; borrowed where it already is.
+fn address(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim();
+    // The standard parser takes an IPv4 address in its canonical form only.
+    if text.parse::<Ipv4Addr>().is_ok() {
+        return Some(Cow::Borrowed(text));
+    }
+    text.parse().ok().map(|address: IpAddr| Cow::Owned(address.to_string()))
+}

@@ -1,0 +1,88 @@
+//! Rows of `deployments`: from logs of the event `faas.deployment`, and from spans of CI/CD pipelines that deploy.
+//!
+//! No convention has such an event; docs/mapping.md has floe's. A `deployment.id` on a resource is no deployment.
+
+use std::borrow::Cow;
+
+use super::Pass;
+use super::identity::DerivedId;
+use super::lookup::{Attr, Lookup};
+use crate::signals::{Span, StatusCode, Timestamp, Value};
+use crate::tables::Table;
+use crate::tables::rows::{DeploymentRow, RowsFull};
+
+/// The event name of floe's own convention.
+pub const DEPLOYMENT: &str = "faas.deployment";
+
+impl Lookup<'_, '_, '_> {
+    /// Whether the span in view is a task of a pipeline that deploys, and was not skipped.
+    pub fn is_deployment(&self) -> bool {
+        let says =
+            |attr, word: &str| self.own(attr).and_then(Value::as_str).is_some_and(|text| text.trim().eq_ignore_ascii_case(word));
+        says(Attr::CicdTaskType, "deploy") && !says(Attr::CicdTaskRunResult, "skip")
+    }
+}
+
+impl<'r> Pass<'_, 'r, '_> {
+    pub(super) fn push_deployment(&mut self, at: Timestamp) -> Result<(), RowsFull> {
+        let native = self.lookup.id(&[Attr::DeploymentId]).or_else(|| self.lookup.id(&[Attr::LogRecordUid]));
+        let row = DeploymentRow {
+            version: self.lookup.deployed_version(),
+            status: self.lookup.id(&[Attr::DeploymentStatus]).map(status),
+            ..self.deployment_from_attributes(at)
+        };
+        self.push_deployment_row(native.as_deref(), row)
+    }
+
+    /// The span in view is a deployment that ended with it.
+    pub(super) fn push_deployment_span(&mut self, span: &Span<'_>, at: Timestamp) -> Result<(), RowsFull> {
+        let native = self.lookup.id(&[Attr::CicdTaskRunId]);
+        let result = self.lookup.id(&[Attr::CicdTaskRunResult]).map(status);
+        let row = DeploymentRow {
+            version: self.lookup.id(&[Attr::VcsRefHeadRevision, Attr::ServiceVersion]),
+            status: result.or_else(|| (span.status == StatusCode::Error).then_some(Cow::Borrowed("failed"))),
+            ..self.deployment_from_attributes(at)
+        };
+        self.push_deployment_row(native.as_deref(), row)
+    }
+
+    /// The columns of a deployment that are read in the same way from spans, logs and points.
+    pub(super) fn deployment_from_attributes(&mut self, at: Timestamp) -> DeploymentRow<'r> {
+        DeploymentRow {
+            function_id: self.lookup.function_id(None),
+            previous_version: self.lookup.id(&[Attr::DeploymentPreviousVersion]),
+            deployed_at: at.micros(),
+            deployed_by: self.lookup.id(&[Attr::DeploymentDeployedBy]),
+            code_size_bytes: self.size(Attr::DeploymentCodeSize),
+            source_map_size_bytes: self.size(Attr::DeploymentSourceMapSize),
+            rollback_reason: self.lookup.text(&[Attr::DeploymentRollbackReason]),
+            ..DeploymentRow::default()
+        }
+    }
+
+    fn push_deployment_row(&mut self, native: Option<&str>, row: DeploymentRow<'_>) -> Result<(), RowsFull> {
+        let derived: DerivedId;
+        let deployment_id = if let Some(native) = native {
+            native
+        } else {
+            let fields = self.mapping.identity.of(Table::Deployments);
+            let fields = fields.optional(row.function_id.as_deref()).optional(row.version.as_deref());
+            derived = fields.bytes(&row.deployed_at.to_le_bytes()).finish();
+            derived.as_str()
+        };
+        self.rows.push_deployment(&DeploymentRow { deployment_id: Cow::Borrowed(deployment_id), ..row })
+    }
+}
+
+/// The words of the table for those of the conventions; others stay as they are.
+pub fn status(sent: Cow<'_, str>) -> Cow<'_, str> {
+    const WORDS: [(&str, &[&str]); 3] = [
+        ("success", &["success", "succeeded"]),
+        ("failed", &["failed", "failure", "error", "timeout", "cancellation"]),
+        ("rolled_back", &["rolled_back", "rolledback", "rollback"]),
+    ];
+    match WORDS.iter().find(|(_, words)| words.iter().any(|word| sent.eq_ignore_ascii_case(word))) {
+        Some((status, _)) => Cow::Borrowed(status),
+        None => sent,
+    }
+}

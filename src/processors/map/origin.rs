@@ -1,0 +1,126 @@
+//! The columns that several tables share: which function, in which language and version, where.
+
+use std::borrow::Cow;
+
+use super::lookup::{Attr, Lookup, trimmed};
+
+/// Attributes that may hold an ARN, whose parts are more telling than the whole.
+const RESOURCE_IDS: [Attr; 2] = [Attr::CloudResourceId, Attr::FaasId];
+const ARN_REGION: usize = 3;
+const ARN_NAME: usize = 6;
+
+/// How Azure's Functions host names its platform; `service.version` there is the host's.
+const AZURE_PLATFORMS: [&str; 2] = ["azure_functions", "azure.functions"];
+
+/// What runtimes of JavaScript are called, in any case.
+const JAVASCRIPT: [&str; 6] = ["nodejs", "js", "webjs", "edge", "javascript", "deno"];
+
+const VERSION: [Attr; 9] = [
+    Attr::FaasVersion,
+    Attr::CloudflareScriptVersionId,
+    Attr::CfWorkerVersionId,
+    Attr::CfWorkersVersionMetadataId,
+    Attr::KnRevisionName,
+    Attr::ServiceVersion,
+    Attr::DeploymentId,
+    Attr::VercelDeploymentId,
+    Attr::VercelDeploymentIdCamel,
+];
+
+impl<'r> Lookup<'_, 'r, '_> {
+    /// The function's name; `otherwise` is the name of the invocation's span, the last source.
+    pub fn function_id(&self, otherwise: Option<&'r str>) -> Option<Cow<'r, str>> {
+        self.id(&[Attr::FaasName, Attr::CloudflareScriptName])
+            .or_else(|| RESOURCE_IDS.into_iter().find_map(|attr| self.id(&[attr]).and_then(function_of_resource)))
+            .or_else(|| self.id(&[Attr::KnServiceName, Attr::ServiceName]))
+            .or_else(|| otherwise.and_then(|name| trimmed(Cow::Borrowed(name))))
+    }
+
+    /// Runtimes of JavaScript are one language; Deno's SDK calls itself `deno-rust`, so its runtime is asked.
+    pub fn language(&self) -> Option<Cow<'r, str>> {
+        let sdk = self.id(&[Attr::TelemetrySdkLanguage]);
+        let language = match sdk {
+            Some(sdk) if sdk == "deno-rust" => self.id(&[Attr::ProcessRuntimeName]).unwrap_or(Cow::Borrowed("deno")),
+            Some(sdk) => sdk,
+            None => self.id(&[Attr::ProcessRuntimeName])?,
+        };
+        if JAVASCRIPT.iter().any(|name| language.eq_ignore_ascii_case(name)) {
+            return Some(Cow::Borrowed("javascript"));
+        }
+        Some(language)
+    }
+
+    pub fn version(&self) -> Option<Cow<'r, str>> {
+        if self.on_azure() { self.id(&[Attr::FaasVersion]) } else { self.id(&VERSION) }
+    }
+
+    /// The version that a deployment brings: without the ids of deployments.
+    pub fn deployed_version(&self) -> Option<Cow<'r, str>> {
+        if self.on_azure() {
+            return self.id(&[Attr::FaasVersion]);
+        }
+        let [versions @ .., _, _, _] = VERSION;
+        self.id(&versions)
+    }
+
+    fn on_azure(&self) -> bool {
+        match self.id(&[Attr::CloudPlatform]) {
+            Some(platform) => AZURE_PLATFORMS.contains(&platform.as_ref()),
+            None => self.is(Attr::CloudProvider, "azure"),
+        }
+    }
+
+    /// Where it ran. `earth` is what Workers SDKs say for anywhere.
+    pub fn region(&self) -> Option<Cow<'r, str>> {
+        self.id(&[Attr::CloudRegion])
+            .filter(|region| region != "earth")
+            .or_else(|| self.id(&[Attr::FaasInvokedRegion]))
+            .or_else(|| RESOURCE_IDS.into_iter().find_map(|attr| arn_part(self.id(&[attr])?, ARN_REGION)))
+            .or_else(|| self.id(&[Attr::VercelRegion]))
+    }
+
+    /// The data centre that took the request. A Cloudflare ray id ends in it: `8f2b1c9d0e3a4b5c-LHR`.
+    pub fn colo(&self) -> Option<Cow<'r, str>> {
+        const RAYS: [Attr; 4] =
+            [Attr::HttpHeaderCfRay, Attr::HttpResponseHeaderCfRay, Attr::CloudflareRayId, Attr::FaasInvocationId];
+        self.id(&[Attr::CloudflareColo, Attr::NetColo])
+            .or_else(|| RAYS.into_iter().find_map(|attr| self.first_text(attr).and_then(colo_of_ray)))
+            .or_else(|| self.id(&[Attr::VercelEdgeRegion]))
+    }
+}
+
+/// The name in an ARN, else the id itself.
+fn function_of_resource(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    if id.starts_with("arn:") { arn_part(id, ARN_NAME) } else { Some(id) }
+}
+
+/// One part of an ARN (`arn:aws:lambda:eu-west-1:123456789012:function:name:alias`), counted from 0.
+fn arn_part(arn: Cow<'_, str>, part: usize) -> Option<Cow<'_, str>> {
+    if !arn.starts_with("arn:") {
+        return None;
+    }
+    let part_of = |arn: &str| -> Option<std::ops::Range<usize>> {
+        let text = arn.split(':').nth(part).filter(|text| !text.is_empty())?;
+        let start = text.as_ptr() as usize - arn.as_ptr() as usize;
+        Some(start..start + text.len())
+    };
+    let range = part_of(&arn)?;
+    Some(match arn {
+        Cow::Borrowed(arn) => Cow::Borrowed(&arn[range]),
+        Cow::Owned(arn) => Cow::Owned(arn[range].to_owned()),
+    })
+}
+
+/// The three capital letters after the 16 hexadecimal digits of a ray id.
+fn colo_of_ray(ray: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let (digits, colo) = ray.split_once('-')?;
+    let is_ray = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_colo = colo.len() == 3 && colo.bytes().all(|byte| byte.is_ascii_uppercase());
+    if !is_ray || !is_colo {
+        return None;
+    }
+    Some(match ray {
+        Cow::Borrowed(ray) => Cow::Borrowed(&ray[17..]),
+        Cow::Owned(ray) => Cow::Owned(ray[17..].to_owned()),
+    })
+}

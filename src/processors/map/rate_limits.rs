@@ -1,0 +1,91 @@
+//! Rows of `rate_limits`: from logs of the event `faas.rate_limit`, and from invocations that were answered with 429.
+//!
+//! No convention has such an event; docs/mapping.md has floe's. Log and span of one refused request get the same `event_id`.
+
+use std::borrow::Cow;
+
+use super::Pass;
+use super::identity::Fields;
+use super::lookup::Attr;
+use crate::signals::{LogRecord, Span, Timestamp, Value};
+use crate::tables::Table;
+use crate::tables::rows::{InvocationRow, RateLimitRow, RowsFull};
+
+/// The event name of floe's own convention.
+pub const RATE_LIMIT: &str = "faas.rate_limit";
+
+impl<'r> Pass<'_, 'r, '_> {
+    pub(super) fn push_rate_limit(&mut self, log: &LogRecord<'_>, at: Timestamp) -> Result<(), RowsFull> {
+        let mut row = self.rate_limit_from_attributes(at);
+        let derived;
+        let native = self.lookup.id(&[Attr::LogRecordUid]);
+        row.event_id = if let Some(uid) = native {
+            uid
+        } else {
+            let fields = match (log.trace_id, log.span_id) {
+                (Some(trace), Some(span)) => self.limit_in_span().span(trace, span),
+                _ => limit_without_span(self.mapping.identity.of(Table::RateLimits), &row),
+            };
+            derived = self.ordinals.next(fields);
+            Cow::Borrowed(derived.as_str())
+        };
+        self.rows.push_rate_limit(&row)
+    }
+
+    /// The invocation in view was answered with 429: too many requests.
+    pub(super) fn push_limited_span(&mut self, span: &Span<'_>, invocation: &InvocationRow<'_>) -> Result<(), RowsFull> {
+        let fields = self.limit_in_span().span(span.trace_id, span.span_id);
+        let event_id = self.ordinals.next(fields);
+        let row = RateLimitRow {
+            event_id: Cow::Borrowed(event_id.as_str()),
+            function_id: invocation.function_id.as_deref().map(Cow::Borrowed),
+            client_ip: invocation.client_ip.as_deref().map(Cow::Borrowed),
+            occurred_at: invocation.started_at,
+            limit_type: self.lookup.id(&[Attr::RateLimitType]),
+            limit_value: self.limit(Attr::RateLimitLimit).or_else(|| self.limit_in_header()),
+            region: invocation.region.as_deref().map(Cow::Borrowed),
+            colo: invocation.colo.as_deref().map(Cow::Borrowed),
+        };
+        self.rows.push_rate_limit(&row)
+    }
+
+    /// The columns of a rate limit that are read in the same way from logs and points.
+    pub(super) fn rate_limit_from_attributes(&mut self, at: Timestamp) -> RateLimitRow<'r> {
+        RateLimitRow {
+            event_id: Cow::Borrowed(""),
+            function_id: self.lookup.function_id(None),
+            client_ip: self.client_ip(),
+            occurred_at: at.micros(),
+            limit_type: self.lookup.id(&[Attr::RateLimitType]),
+            limit_value: self.limit(Attr::RateLimitLimit),
+            region: self.lookup.region(),
+            colo: self.lookup.colo(),
+        }
+    }
+
+    fn limit_in_span(&self) -> Fields {
+        self.mapping.identity.of(Table::RateLimits).text("span")
+    }
+
+    fn limit(&mut self, attr: Attr) -> Option<i32> {
+        self.bounded(attr, 0..=i64::from(i32::MAX)).and_then(|limit| i32::try_from(limit).ok())
+    }
+
+    /// `100`, or `100, 100;w=60` as in the drafts of the RateLimit headers.
+    fn limit_in_header(&self) -> Option<i32> {
+        let value = self.lookup.get(Attr::HttpResponseHeaderRateLimit)?;
+        match value.elements(self.lookup.attributes()).first()? {
+            Value::Str(text) => text.split([',', ';']).next()?.trim().parse().ok(),
+            value => value.as_i64().and_then(|limit| i32::try_from(limit).ok()),
+        }
+        .filter(|limit: &i32| *limit >= 0)
+    }
+}
+
+fn limit_without_span(fields: Fields, row: &RateLimitRow<'_>) -> Fields {
+    fields
+        .text("record")
+        .optional(row.function_id.as_deref())
+        .optional(row.client_ip.as_deref())
+        .bytes(&row.occurred_at.to_le_bytes())
+}

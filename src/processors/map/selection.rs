@@ -1,0 +1,119 @@
+//! Which spans of a request are invocations, seen together.
+//!
+//! A candidate by rule B is none below a span with its own id; one by C, D or plain is none below any invocation; and each id
+//! makes one row a request, that of its outermost span.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::request_index::RequestIndex;
+use super::rules::{NativeId, Rule};
+use crate::signals::{Span, SpanId, TraceId};
+
+/// What the first pass over the spans finds out.
+#[derive(Clone, Debug, Default)]
+pub struct Facts<'r> {
+    pub rejected: bool,
+    pub rule: Option<Rule>,
+    pub native: Option<NativeId<'r>>,
+    pub has_exception: bool,
+    pub is_deployment: bool,
+}
+
+impl<'r> Facts<'r> {
+    /// The id that the platform gave to the invocation itself.
+    pub fn own_id(&self) -> Option<&Cow<'r, str>> {
+        self.native.as_ref().filter(|native| native.own).map(|native| &native.id)
+    }
+}
+
+/// Which spans of a request are invocations, and to which of them each span belongs.
+#[derive(Debug)]
+pub struct Selection {
+    /// The span itself or its nearest ancestor that is an invocation.
+    nearest: Vec<Option<u32>>,
+    /// Whether a candidate lost to another with its id.
+    has_duplicates: bool,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum RowId<'f> {
+    Native(&'f str),
+    Derived(TraceId, SpanId),
+}
+
+impl Selection {
+    /// Builds the index of the request only if a row depends on it.
+    pub fn of(spans: &[Span<'_>], facts: &[Facts<'_>]) -> Selection {
+        let depends = |(span, facts): (&Span<'_>, &Facts<'_>)| {
+            let by_ancestors = match facts.rule {
+                Some(rule) => rule != Rule::Native,
+                None => facts.has_exception && facts.own_id().is_none(),
+            };
+            by_ancestors && span.parent_span_id.is_some()
+        };
+        if spans.len() > 1 && spans.iter().zip(facts).any(depends) {
+            return Selection::within(spans, facts, &RequestIndex::build(spans));
+        }
+        let selection = Selection::within(spans, facts, &RequestIndex::flat(spans));
+        if selection.has_duplicates {
+            // The outermost must win, not the first.
+            return Selection::within(spans, facts, &RequestIndex::build(spans));
+        }
+        selection
+    }
+
+    fn within(spans: &[Span<'_>], facts: &[Facts<'_>], index: &RequestIndex) -> Selection {
+        let mut nearest: Vec<Option<u32>> = vec![None; spans.len()];
+        let mut carriers: Vec<Option<u32>> = vec![None; if index.is_flat() { 0 } else { spans.len() }];
+        let mut seen = HashSet::with_capacity(facts.iter().filter(|facts| facts.rule.is_some()).count());
+        let mut has_duplicates = false;
+        for at in index.parents_first() {
+            let (span, fact) = (&spans[at as usize], &facts[at as usize]);
+            let parent = index.parent(at);
+            let above = parent.and_then(|parent| nearest[parent as usize]);
+            let holds = match fact.rule {
+                None => false,
+                Some(Rule::Native) => true,
+                Some(Rule::Handler) => !repeats_an_ancestor(at, facts, index, &carriers),
+                Some(Rule::Server | Rule::Triggered | Rule::Plain) => above.is_none(),
+            };
+            let id = match &fact.native {
+                Some(native) => RowId::Native(&native.id),
+                None => RowId::Derived(span.trace_id, span.span_id),
+            };
+            let is_invocation = holds && {
+                let is_new = seen.insert(id);
+                has_duplicates |= !is_new;
+                is_new
+            };
+            nearest[at as usize] = if is_invocation { Some(at) } else { above };
+            if !index.is_flat() {
+                let carried = parent.and_then(|parent| carriers[parent as usize]);
+                carriers[at as usize] = if fact.own_id().is_some() { Some(at) } else { carried };
+            }
+        }
+        Selection { nearest, has_duplicates }
+    }
+
+    pub fn is_invocation(&self, span: u32) -> bool {
+        self.nearest(span) == Some(span)
+    }
+
+    /// The invocation that a span is or stands below.
+    pub fn nearest(&self, span: u32) -> Option<u32> {
+        self.nearest.get(span as usize).copied().flatten()
+    }
+}
+
+/// Invocations that may stand in one another in one request before ids are no longer compared; keeps hostile requests linear.
+const MAX_NESTED: usize = 64;
+
+/// Whether an ancestor carries the same `faas.invocation_id`.
+fn repeats_an_ancestor(span: u32, facts: &[Facts<'_>], index: &RequestIndex, carriers: &[Option<u32>]) -> bool {
+    let Some(id) = facts[span as usize].own_id() else { return false };
+    let carrier_above = |span: u32| index.parent(span).and_then(|parent| carriers[parent as usize]);
+    std::iter::successors(carrier_above(span), |carrier| carrier_above(*carrier))
+        .take(MAX_NESTED)
+        .any(|carrier| facts[carrier as usize].own_id() == Some(id))
+}
