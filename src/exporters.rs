@@ -1,7 +1,9 @@
-//! Exporters: what takes rows out of floe.
+//! Exporters: where cleared rows and points go once they are durable.
 //!
-//! | file | what it does |
+//! | file | exporter |
 //! |---|---|
-//! | [`iceberg`] | rows from the log to Iceberg tables, each once |
+//! | [`iceberg`] | the four tables of a catalog |
+//! | [`prometheus`] | an endpoint to scrape: rows by function, and the points that SDKs send |
 
 pub mod iceberg;
+pub mod prometheus;
