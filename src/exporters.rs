@@ -2,7 +2,7 @@
 //!
 //! | file | exporter |
 //! |---|---|
-//! | [`iceberg`] | the four tables of a catalog |
+//! | [`iceberg`] | rows from the log to Iceberg tables, each once |
 //! | [`prometheus`] | an endpoint to scrape: rows by function, and the points that SDKs send |
 
 pub mod iceberg;
