@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::signals::{Encoding, Rejected, Signal};
 use crate::wal::Durable;
-pub use admission::MemoryPermit;
+pub use admission::{Admission, MemoryPermit};
 
 /// What came in: one export request, inflated. The permit is its share of the memory budget and goes when the reply is made.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub enum Reply {
     Accepted(Ack),
     /// Permanent: the same request will never be taken. HTTP 400, gRPC `INVALID_ARGUMENT`.
     Invalid(BadRequest),
-    /// Transient: nothing of the request was kept. HTTP 503 with `Retry-After`, gRPC `RESOURCE_EXHAUSTED` with `RetryInfo`.
+    /// Transient: nothing of the request was kept. HTTP 503 with `Retry-After`, gRPC `UNAVAILABLE` with `RetryInfo`.
     Later(RetryAfter),
 }
 

@@ -30,6 +30,8 @@ pub enum RequestOutcome {
     Later,
     /// The sender went away, or was too slow.
     Aborted,
+    /// Lost by a fault of floe's own.
+    Failed,
 }
 
 impl RequestOutcome {
@@ -39,6 +41,7 @@ impl RequestOutcome {
             RequestOutcome::Invalid => "invalid",
             RequestOutcome::Later => "later",
             RequestOutcome::Aborted => "aborted",
+            RequestOutcome::Failed => "failed",
         }
     }
 }
