@@ -1,12 +1,111 @@
 //! The write-ahead log: what is acknowledged is in it, synced to disk, until every destination has it.
 //!
-//! (front page to be completed with the files and the layout on disk)
+//! A request is one **record**: its rows for every stream (a table of an exporter) under one position. Requests share an fsync; only then is
+//! the caller given a [`Durable`], and only with one can a receiver acknowledge. Exporters watch what is [`Held`] for their
+//! stream, read it back, write an intent down, commit, and record the commit; then the disk space below the slowest of them is given
+//! back. The rules are in docs/exactly-once.md; the code cites them by number.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`config`] | `extensions.wal`: directory, bounds, when to sync |
+//! | [`error`] | what can go wrong, and what to do |
+//! | `frame` | segment headers and frames, bytes ↔ values; pure |
+//! | `segment` | segment files: names, creation, a walk over all frames that survives damage |
+//! | `directory` | the lock, the writer id, the key of the request hashes |
+//! | `journal`, `journal/fact` | intents and recorded commits |
+//! | `recovery`, `open` | from what is on the disk to a running log |
+//! | `state` | segments in use, and per stream what is logged, committed, held |
+//! | `group_commit` | the one thread that owns the files |
+//! | `window` | request hashes of the last minutes |
+//! | `reader` | a stream's rows, in order |
+//! | `storage` | the seam to the disk; tests fill it, break it, cut its power |
+//!
+//! # On the disk
+//! All numbers are little-endian, all checksums CRC-32C.
+//! ```text
+//! lock                            flock for the life of the process (rule 8)
+//! writer                          the log's UUID, as text, made with the directory
+//! key                             32 random bytes, mode 0600: keys the request hashes
+//! journal.0  journal.1            the commit journal; the one with the higher generation counts
+//! 00000000000000000001.segment    records; the name is the first position it may hold
+//! damaged/                        bytes that could not be read, under the name of their segment
+//! *.unfinished                    not yet in its place; removed at open
+//! ```
+//! A segment is a header, then frames up to the end of the file.
+//! ```text
+//! header   0  8  "floe-wal"             frame    0  4  f1 0e 9a c3
+//!          8  4  version, 1                      4  8  position
+//!         12  4  length of the header           12  8  appended at, ms since 1970
+//!         16 16  writer id                      20 16  request hash
+//!         32  8  after                          36  4  0
+//!         40  8  first position                 40  2  number of entries
+//!         48  2  number of streams              42 14  each entry: u16 stream in the header,
+//!         50  …  each stream: u32 length,               u32 rows, u32 length, u32 checksum of its bytes
+//!                name, u32 length, schema        …  4  checksum of the above, seeded
+//!          …  4  checksum of the above           …  …  the bytes of all entries
+//! ```
+//! A journal file is preallocated; behind its last entry stand zeros or what an earlier generation left.
+//! ```text
+//! header   0  8  "floe-jnl"             entry    0  4  length of the content
+//!          8  4  version, 1                      4  4  checksum of length and content, seeded
+//!         12  8  generation                      8  …  content: u8 kind, then
+//!         20 16  writer id                          1  intent    stream, commit, table, above, to, parent?, sequence, files
+//!         36  4  length of the first entries        2  recorded  stream, position, commit, table, floor
+//!         40  4  checksum of them                   3  damaged   first position, last position
+//!         44  4  checksum of the above
+//! ```
+//!
+//! # Key ideas
+//! - **The seed.** A frame's head is summed from a seed of writer id and first position, a journal entry's from writer id and
+//!   generation. Rows that look like a frame, and leftovers of another file, never pass for one.
+//! - **Two checksums.** The head has one, every entry has its own: an exporter reads its stream's bytes and skips the others'.
+//! - **`after`.** Everything acknowledged before a segment is at or below its `after`. Frames above that in older segments are a failed write that
+//!   could not be cut off: void. Positions between `after` and `first` were never acknowledged; any other gap is damage (rule 5).
+//! - **The floor.** Each recorded commit also says up to where no stream needs anything (rule 17). Below it a missing segment is
+//!   released, above it damaged; and the next position is above it, though all segments be gone.
+//! - **Rewriting.** At open the last segment, and every damaged one, is copied frame by frame to a new file in its place (rule 3).
+//!
+//! Crash points, in the order a record meets them: `after_append`, `after_fsync_before_ack`, `after_ack`, `after_segment_create`, `after_intent`,
+//! `after_record_before_release`, `during_release`, `during_reopen_rewrite`.
+//!
+//! # Limits
+//! - Request hashes are rebuilt from the held segments at open; those of released segments are forgotten with the process
+//!   (rule 7 asks for more: carry them in the journal).
+//! - `wal` directories on network file systems are recognised by the mount table, on Linux only.
 //!
 //! Invariant: the log knows bytes, rows as a number, and positions; nothing of telemetry.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
+use highway::{HighwayHash as _, HighwayHasher, Key};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
+
+pub mod config;
+mod directory;
+pub mod error;
+mod frame;
+mod group_commit;
+mod journal;
+mod open;
+mod reader;
+mod recovery;
+mod segment;
+mod state;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use config::{Fsync, RetryWindow, WalConfig};
+pub use error::{AppendError, JournalError, OpenError, ReadError};
+pub use reader::{ReadBatch, Reader};
+
+use frame::{EntryHead, Head};
+use group_commit::{Append, Command};
+use state::{Amount, Shared};
 
 /// The place of a request in the log: 1 for the first, +1 for each; 0 is before everything. Never given to other content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,4 +191,192 @@ pub struct Intent {
     pub parent: Option<i64>,
     pub parent_sequence: i64,
     pub files: Vec<String>,
+}
+
+/// What was found when the log was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Rows that are not yet in their tables, over all streams.
+    pub held_rows: u64,
+    /// Bytes of all segments.
+    pub held_bytes: u64,
+    /// The position of the next request.
+    pub next: Position,
+    /// Records that were read and checked.
+    pub replayed: u64,
+    /// Bytes of a torn tail, which were cut off: never acknowledged.
+    pub cut: u64,
+    /// Acknowledged records that are lost. Empty unless the disk failed.
+    pub damaged: Vec<Damage>,
+}
+
+/// Records that could not be read any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub first: Position,
+    /// Below `first` if there were bytes, but no position is missing.
+    pub last: Position,
+    /// How many rows are lost, as far as that is known.
+    pub rows: u64,
+    /// Where their bytes are kept; `None` if there are none.
+    pub file: Option<std::path::PathBuf>,
+}
+
+/// The second law of conservation for one stream, in rows since the log was opened: logged = committed + held + damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamLedger {
+    pub stream: String,
+    /// Begins with what was held, or damaged, at open.
+    pub logged: u64,
+    pub committed: u64,
+    pub held: u64,
+    pub damaged: u64,
+}
+
+/// A handle to the log; all of them are the same log. When the last one is dropped, its thread ends.
+#[derive(Clone, Debug)]
+pub struct Wal {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    broken: watch::Receiver<Option<Arc<io::Error>>>,
+    writer: Uuid,
+    key: Key,
+    max_bytes: u64,
+}
+
+impl Wal {
+    /// Opens the log, and makes it if it is not there. Blocks: everything that is held is read and checked.
+    pub fn open(config: &WalConfig, streams: Vec<Stream>) -> Result<(Wal, Opened), OpenError> {
+        open::open(config, streams)
+    }
+
+    fn new(
+        commands: mpsc::Sender<Command>,
+        shared: Arc<Shared>,
+        broken: watch::Receiver<Option<Arc<io::Error>>>,
+        writer: Uuid,
+        key: Key,
+        max_bytes: u64,
+    ) -> Wal {
+        Wal { commands, shared, broken, writer, key, max_bytes }
+    }
+
+    /// The request's name in the retry window: HighwayHash-128 of its kind (the signal) and its inflated body, under this log's key.
+    pub fn fingerprint(&self, kind: u8, body: &[u8]) -> Fingerprint {
+        let mut hasher = HighwayHasher::new(self.key);
+        hasher.append(&[kind]);
+        hasher.append(body);
+        let [low, high] = hasher.finalize128();
+        Fingerprint((u128::from(low) | u128::from(high) << 64).to_le_bytes())
+    }
+
+    /// Adds a request. When this returns, it is on the disk, or it is not in the log. A caller that goes away may still have added it.
+    pub async fn append(&self, id: Fingerprint, payload: Payload) -> Result<Appended, AppendError> {
+        let streams = self.shared.lock().stream_count();
+        if let Some(entry) = payload.entries.iter().find(|entry| usize::from(entry.stream.0) >= streams) {
+            return Err(AppendError::UnknownStream(entry.stream));
+        }
+        let bytes = Head::len_with(payload.entries.len()) as u64
+            + payload.entries.iter().map(|entry| entry.bytes.len() as u64).sum::<u64>();
+        let max = self.max_bytes.min(u64::from(u32::MAX));
+        if bytes > max || payload.entries.len() > usize::from(u16::MAX) {
+            return Err(AppendError::TooLarge { bytes, max });
+        }
+        let head = |entry: &Entry| EntryHead {
+            stream: entry.stream.0,
+            rows: entry.rows,
+            length: frame::length(entry.bytes.len()),
+            crc: crc32c::crc32c(&entry.bytes),
+        };
+        let entries = payload.entries.iter().map(head).collect();
+        let (reply, answer) = oneshot::channel();
+        let append = Command::Append(Append { id, entries, payload, reply });
+        self.commands.send(append).await.map_err(|_| AppendError::Closed)?;
+        answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    /// What the stream holds, as it changes: after each sync and each recorded commit.
+    pub fn held(&self, stream: StreamId) -> watch::Receiver<Held> {
+        self.shared.lock().watch(stream)
+    }
+
+    /// The stream's rows in (`above`, `to`], as far as they are synced now. The iterator blocks.
+    pub fn read(&self, stream: StreamId, above: Position, to: Position) -> Reader {
+        Reader::new(Arc::clone(&self.shared), stream, above, to)
+    }
+
+    /// Writes down that a commit is about to be sent; it is on the disk when this returns (rule 14).
+    pub async fn intend(&self, stream: StreamId, intent: Intent) -> Result<(), JournalError> {
+        self.journal(|reply| Command::Intend { stream, intent, reply }).await
+    }
+
+    /// Writes down that a commit was applied; it is on the disk when this returns (rule 16). The stream's intents are dropped, and
+    /// segments that no stream needs any more are removed (rule 17).
+    pub async fn record(&self, stream: StreamId, recorded: Recorded) -> Result<(), JournalError> {
+        let split = self.split(stream, recorded.position).await?;
+        self.journal(|reply| Command::Record { stream, recorded, split, reply }).await
+    }
+
+    /// The last recorded commit of the stream.
+    pub fn recorded(&self, stream: StreamId) -> Option<Recorded> {
+        self.shared.lock().last_recorded(stream)
+    }
+
+    /// The stream's commits whose outcome is open, the oldest first.
+    pub fn intents(&self, stream: StreamId) -> Vec<Intent> {
+        self.shared.lock().intents(stream)
+    }
+
+    /// The log's name in the tables: `floe.watermark.<writer id>`.
+    pub fn writer_id(&self) -> Uuid {
+        self.writer
+    }
+
+    /// The share of `max_bytes` that is used; 1 is full.
+    pub fn fill(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a share; what is lost is below a millionth")]
+        let share = |bytes: u64, max: u64| bytes as f64 / max.max(1) as f64;
+        share(self.shared.lock().bytes(), self.max_bytes)
+    }
+
+    pub fn ledger(&self) -> Vec<StreamLedger> {
+        self.shared.lock().ledger()
+    }
+
+    /// Waits until a sync fails: nobody knows what is on the disk, nothing is acknowledged any more, and the process has to end with exit code 74
+    /// (rule 3). Waits for ever while the log is well.
+    pub async fn broken(&self) -> Arc<io::Error> {
+        let mut broken = self.broken.clone();
+        let failed = broken.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
+        match failed {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Everything appended before is answered, the thread has ended and the directory is unlocked when this returns.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.commands.send(Command::Close { reply }).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    async fn journal(&self, command: impl FnOnce(group_commit::Reply<(), JournalError>) -> Command) -> Result<(), JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| JournalError::Closed)?;
+        answer.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// What the stream has at or below `position` in the segment that goes on above it. Counted here, where no append waits for it.
+    async fn split(&self, stream: StreamId, position: Position) -> Result<Amount, JournalError> {
+        let split = self.shared.lock().split(stream, position);
+        let extent = match split {
+            Ok(amount) => return Ok(amount),
+            Err(extent) => extent,
+        };
+        let reader = Reader::within(Arc::clone(&self.shared), stream, position, extent);
+        let counted = tokio::task::spawn_blocking(|| reader.count()).await;
+        Ok(counted.map_err(|_| JournalError::Closed)??)
+    }
 }

@@ -1,0 +1,183 @@
+//! The journal's entries: what is written down about commits, and what all of it together says. Pure.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::wal::frame::{Fields, length, put_bytes};
+use crate::wal::{Intent, Position, Recorded};
+
+/// Length and checksum before an entry's content.
+const FRONT: usize = 8;
+
+/// One entry of the journal. Streams go by their name: numbers change with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::wal) enum Fact {
+    Intent {
+        stream: String,
+        intent: Intent,
+    },
+    /// Ends the stream's intents; nothing at or below `floor` is needed by any stream.
+    Recorded {
+        stream: String,
+        recorded: Recorded,
+        floor: Position,
+    },
+    /// Positions that were lost to damage and are counted already.
+    Damaged {
+        first: Position,
+        last: Position,
+    },
+}
+
+/// What the journal says about one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::wal) struct Progress {
+    pub(in crate::wal) recorded: Option<Recorded>,
+    pub(in crate::wal) intents: Vec<Intent>,
+}
+
+/// What the whole journal says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::wal) struct Facts {
+    pub(in crate::wal) floor: Position,
+    pub(in crate::wal) damaged: Vec<(Position, Position)>,
+    pub(in crate::wal) streams: BTreeMap<String, Progress>,
+}
+
+impl Facts {
+    pub(super) fn apply(&mut self, fact: Fact) {
+        match fact {
+            Fact::Intent { stream, intent } => self.streams.entry(stream).or_default().intents.push(intent),
+            Fact::Recorded { stream, recorded, floor } => {
+                self.streams.insert(stream, Progress { recorded: Some(recorded), intents: Vec::new() });
+                self.floor = self.floor.max(floor);
+                self.damaged.retain(|(_, last)| *last > floor);
+            }
+            Fact::Damaged { first, last } => self.damaged.push((first, last)),
+        }
+    }
+
+    /// The stream's watermark L; 0 when nothing is recorded.
+    pub(in crate::wal) fn watermark(&self, stream: &str) -> Position {
+        self.streams.get(stream).and_then(|progress| progress.recorded.as_ref()).map_or(Position(0), |recorded| recorded.position)
+    }
+
+    /// The highest position that is named here (rule 1).
+    pub(in crate::wal) fn highest(&self) -> Position {
+        let named = self.streams.values().flat_map(|progress| {
+            let intents = progress.intents.iter().map(|intent| intent.to);
+            intents.chain(progress.recorded.iter().map(|recorded| recorded.position))
+        });
+        named.chain(self.damaged.iter().map(|(_, last)| *last)).max().unwrap_or_default().max(self.floor)
+    }
+
+    /// The fewest bytes that say the same.
+    pub(super) fn encode(&self, seed: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        // The floor first, as damage below it would be dropped.
+        for (stream, progress) in &self.streams {
+            if let Some(recorded) = progress.recorded.clone() {
+                Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor }.encode(seed, &mut out);
+            }
+            for intent in progress.intents.iter().cloned() {
+                Fact::Intent { stream: stream.clone(), intent }.encode(seed, &mut out);
+            }
+        }
+        for (first, last) in self.damaged.iter().copied() {
+            Fact::Damaged { first, last }.encode(seed, &mut out);
+        }
+        out
+    }
+}
+
+impl Fact {
+    pub(super) fn encode(&self, seed: u32, out: &mut Vec<u8>) {
+        let content = self.content();
+        let len = length(content.len()).to_le_bytes();
+        let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &len), &content);
+        out.extend_from_slice(&len);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&content);
+    }
+
+    /// The entry at the front and its length; `None` if there is none.
+    pub(super) fn parse(bytes: &[u8], seed: u32) -> Option<(Fact, usize)> {
+        let mut fields = Fields(bytes);
+        let len: [u8; 4] = fields.array()?;
+        let crc = fields.u32()?;
+        let content = fields.take(u32::from_le_bytes(len) as usize)?;
+        if content.is_empty() || crc32c::crc32c_append(crc32c::crc32c_append(seed, &len), content) != crc {
+            return None;
+        }
+        Some((Fact::read(Fields(content))?, FRONT + content.len()))
+    }
+
+    fn content(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Fact::Intent { stream, intent } => {
+                out.push(1);
+                put_bytes(&mut out, stream.as_bytes());
+                out.extend_from_slice(intent.commit.as_bytes());
+                out.extend_from_slice(intent.table.as_bytes());
+                out.extend_from_slice(&intent.above.0.to_le_bytes());
+                out.extend_from_slice(&intent.to.0.to_le_bytes());
+                out.push(u8::from(intent.parent.is_some()));
+                out.extend_from_slice(&intent.parent.unwrap_or_default().to_le_bytes());
+                out.extend_from_slice(&intent.parent_sequence.to_le_bytes());
+                out.extend_from_slice(&length(intent.files.len()).to_le_bytes());
+                for file in &intent.files {
+                    put_bytes(&mut out, file.as_bytes());
+                }
+            }
+            Fact::Recorded { stream, recorded, floor } => {
+                out.push(2);
+                put_bytes(&mut out, stream.as_bytes());
+                out.extend_from_slice(&recorded.position.0.to_le_bytes());
+                out.extend_from_slice(recorded.commit.as_bytes());
+                out.extend_from_slice(recorded.table.as_bytes());
+                out.extend_from_slice(&floor.0.to_le_bytes());
+            }
+            Fact::Damaged { first, last } => {
+                out.push(3);
+                out.extend_from_slice(&first.0.to_le_bytes());
+                out.extend_from_slice(&last.0.to_le_bytes());
+            }
+        }
+        out
+    }
+
+    fn read(mut fields: Fields<'_>) -> Option<Fact> {
+        match fields.u8()? {
+            1 => Some(Fact::Intent { stream: text(&mut fields)?, intent: intent(&mut fields)? }),
+            2 => {
+                let stream = text(&mut fields)?;
+                let position = Position(fields.u64()?);
+                let (commit, table) = (uuid(&mut fields)?, uuid(&mut fields)?);
+                let floor = Position(fields.u64()?);
+                Some(Fact::Recorded { stream, recorded: Recorded { position, commit, table }, floor })
+            }
+            3 => Some(Fact::Damaged { first: Position(fields.u64()?), last: Position(fields.u64()?) }),
+            _ => None,
+        }
+    }
+}
+
+fn intent(fields: &mut Fields<'_>) -> Option<Intent> {
+    let (commit, table) = (uuid(fields)?, uuid(fields)?);
+    let (above, to) = (Position(fields.u64()?), Position(fields.u64()?));
+    let has_parent = fields.u8()? != 0;
+    let parent = i64::from_le_bytes(fields.array()?);
+    let parent_sequence = i64::from_le_bytes(fields.array()?);
+    let files = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
+    Some(Intent { commit, table, above, to, parent: has_parent.then_some(parent), parent_sequence, files })
+}
+
+fn uuid(fields: &mut Fields<'_>) -> Option<Uuid> {
+    fields.array().map(Uuid::from_bytes)
+}
+
+fn text(fields: &mut Fields<'_>) -> Option<String> {
+    String::from_utf8(fields.bytes()?.to_vec()).ok()
+}
