@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::open::{Place, open_at};
 use super::storage::memory::Memory;
 use super::*;
-use crate::config::{ByteSize, Span};
+use crate::config::{ByteSize};
 
 fn streams(names: &[&str]) -> Vec<Stream> {
     names.iter().map(|name| Stream { name: (*name).to_owned(), schema: format!("schema of {name}").into_bytes() }).collect()
