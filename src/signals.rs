@@ -354,3 +354,6 @@ impl<'a> Records<'a> {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use serde::de::{MapAccess, SeqAccess};
 
 use super::embedded::{Context, attributes};
 use super::fields::{Every, List, Message, One, enumeration, skip, text, uint64};
-use crate::signals::rejected::wrong_id;
+use crate::signals::rejected::{Id, wrong_id};
 use crate::signals::{Event, Rejected, Slice, Span, SpanId, SpanKind, StatusCode, Timestamp, TraceId};
 
 const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
@@ -124,10 +124,10 @@ impl<'a> Message<'a> for Status<'a> {
 impl<'a> Found<'a> {
     /// The span, or why it is rejected.
     fn into_span(self, scope: u32, number: u64) -> Result<Span<'a>, String> {
-        let trace_id = TraceId::from_hex(&self.trace_id)
-            .ok_or_else(|| wrong_id(number, "trace_id", self.trace_id.len(), 32, "hexadecimal digits"))?;
-        let span_id = SpanId::from_hex(&self.span_id)
-            .ok_or_else(|| wrong_id(number, "span_id", self.span_id.len(), 16, "hexadecimal digits"))?;
+        let trace_id =
+            TraceId::from_hex(&self.trace_id).ok_or_else(|| wrong_id(number, "trace_id", Id::Hex(self.trace_id.len()), 16))?;
+        let span_id =
+            SpanId::from_hex(&self.span_id).ok_or_else(|| wrong_id(number, "span_id", Id::Hex(self.span_id.len()), 8))?;
         Ok(Span {
             scope,
             trace_id,
