@@ -5,6 +5,7 @@
 //!
 //! | file | processor |
 //! |---|---|
+//! | [`config`] | which processors there are: the enum of their settings |
 //! | [`chain`] | builds a pipeline's chain from its configuration and runs it |
 //! | [`filter`] | drops records by an attribute, or rows by a column |
 //! | [`attributes`] | inserts, updates and deletes attributes |
@@ -12,12 +13,16 @@
 //! | [`sanitize`] | takes secrets out of every string |
 //! | [`hash_ip`] | replaces client addresses |
 //! | [`truncate_stack`] | shortens stack traces, keeping head, tail and every cause |
+//! | [`points`], [`literal`] | metric points on their way to Prometheus; a value as it is written in YAML |
 
 pub mod attributes;
 pub mod chain;
+pub mod config;
 pub mod filter;
 pub mod hash_ip;
+mod literal;
 pub mod map;
+mod points;
 pub mod sanitize;
 pub mod truncate_stack;
 
@@ -25,7 +30,8 @@ use crate::signals::points::Points;
 use crate::signals::{Records, Rejected};
 use crate::tables::{Cleared, Columns, TableBatch};
 
-pub use chain::Chain;
+pub use chain::{Chain, ChainError, ChainKeys};
+pub use config::ProcessorConfig;
 
 /// A step before `map`: edits the records or takes some away.
 pub trait RecordStep: Send + Sync {

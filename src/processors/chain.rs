@@ -1,2 +1,92 @@
-//! (to be written)
-pub struct Chain {}
+//! A pipeline's chain: from the body of a request to cleared rows and points.
+//!
+//! ```text
+//! body ─▶ decode ─▶ record steps ─▶ map ─▶ column steps ─▶ clear ─▶ rows
+//!                                └───────▶ points ─▶ column steps ─▶ points     (metrics only)
+//! ```
+//! Pure: the same body, time and configuration give the same outcome, and nothing of the body is kept.
+
+mod build;
+
+use std::fmt;
+
+use super::map::Mapping;
+use super::{ColumnStep, Note, Outcome, RecordStep, Tally, points};
+use crate::signals::attributes::Keys;
+use crate::signals::{Encoding, Malformed, Records, Rejected, Signal, Timestamp, decode};
+use crate::tables::{Clearance, Cleared};
+
+pub use build::{ChainError, ChainKeys};
+
+/// The processors of one pipeline, checked and ready. `Chain::build` makes one.
+pub struct Chain {
+    signal: Signal,
+    /// What the steps read of a request.
+    keys: Keys,
+    record_steps: Vec<Box<dyn RecordStep>>,
+    /// Only what is made here is written, so the permission to write stands beside it.
+    map: Option<(Mapping, Clearance)>,
+    column_steps: Vec<Box<dyn ColumnStep>>,
+}
+
+impl Chain {
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// What the chain makes of one request of its signal; `now` is the time of receipt.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the body is no such request: it never will be.
+    pub fn process(&self, encoding: Encoding, body: &[u8], now: Timestamp) -> Result<Outcome, Malformed> {
+        let mut records = decode(self.signal, encoding, body, &self.keys)?;
+        let mut rejected = records.rejected.take();
+        let mut tally = Tally {
+            received: records.received,
+            rejected: rejected.as_ref().map_or(0, |rejected| rejected.count),
+            ..Tally::default()
+        };
+        tally.note(Note::MendedString, records.mended);
+        for step in &self.record_steps {
+            step.apply(&mut records, &mut tally);
+        }
+        points::refuse_unsupported(&mut records, &mut tally, &mut rejected);
+        let mut points = points::own(&records);
+        let rows = self.rows(&records, now, &mut tally, &mut rejected);
+        drop(records);
+        for step in &self.column_steps {
+            step.apply_to_points(&mut points, &mut tally);
+        }
+        debug_assert!(tally.balances(), "{tally:?}");
+        Ok(Outcome { rows, points, tally, rejected })
+    }
+
+    fn rows(&self, records: &Records<'_>, now: Timestamp, tally: &mut Tally, rejected: &mut Option<Rejected>) -> Vec<Cleared> {
+        let Some((map, clearance)) = &self.map else {
+            // A point feeds Prometheus, and is mapped by that; spans and log records without `map` go nowhere.
+            let goes_nowhere = self.signal != Signal::Metrics;
+            *(if goes_nowhere { &mut tally.unmapped } else { &mut tally.mapped }) += records.len() as u64;
+            return Vec::new();
+        };
+        let batches = map.apply(records, now, tally, rejected).into_iter();
+        let batches = batches.map(|batch| self.column_steps.iter().fold(batch, |batch, step| step.apply(batch, tally)));
+        let kept = batches.filter(|batch| batch.batch.num_rows() > 0);
+        kept.inspect(|batch| debug_assert_eq!(batch.batch.schema(), batch.table.schema()))
+            .map(|batch| clearance.clear(batch))
+            .collect()
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain")
+            .field("signal", &self.signal)
+            .field("record_steps", &self.record_steps.len())
+            .field("map", &self.map.is_some())
+            .field("column_steps", &self.column_steps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,11 @@ use super::{Columns, Raw, Table, TableBatch};
 /// What some pipeline would write or expose raw, without a word of the user that it may.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{columns} would be written raw: add the steps `sanitize` and `hash_ip` after `map`, or name the columns in the exporter's `allow_raw`"
+    "{columns} would be written or exposed raw: add `sanitize` for text and labels and `hash_ip` for addresses, \
+     or name the columns in the exporter's `allow_raw`"
 )]
 pub struct Uncleared {
-    /// `table.column`, separated by commas.
+    /// `table.column` or `labels of metric points`, separated by commas.
     pub columns: String,
 }
 

@@ -127,6 +127,9 @@ pub struct Columns {
 impl Columns {
     pub const NONE: Columns = Columns { bits: [0; 4], labels: false };
 
+    /// No column, but the labels of metric points.
+    pub const LABELS: Columns = Columns { bits: [0; 4], labels: true };
+
     /// Every column whose raw content is of this kind; the labels of points are `Raw::Text`.
     pub fn with_raw(raw: &[Raw]) -> Columns {
         let mut set = Columns { bits: [0; 4], labels: raw.contains(&Text) };

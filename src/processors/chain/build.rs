@@ -1,0 +1,152 @@
+//! From a pipeline's list of processors to its chain: their order, and what they clear.
+
+use super::Chain;
+use crate::config::ComponentId;
+use crate::processors::attributes::AttributesStep;
+use crate::processors::config::ProcessorConfig;
+use crate::processors::filter::{ColumnFilter, RecordFilter};
+use crate::processors::map::{MapError, Mapping};
+use crate::processors::{ColumnStep, RecordStep};
+use crate::signals::Signal;
+use crate::signals::attributes::Keys;
+use crate::tables::{Clearance, Columns, Raw, Uncleared};
+
+/// The gateway's own keys, for processors whose settings name none.
+#[derive(Clone, Copy)]
+pub struct ChainKeys<'a> {
+    /// For derived ids; at least 16 bytes.
+    pub id_key: &'a [u8],
+    /// For hashed addresses; at least 16 bytes.
+    pub ip_key: &'a [u8],
+}
+
+impl std::fmt::Debug for ChainKeys<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChainKeys([secret])")
+    }
+}
+
+/// Why a pipeline's processors make no chain.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    #[error("`{id}` is a second `map`, expected one at most: keep one of them")]
+    SecondMap { id: ComponentId },
+    #[error("`{id}` works on records, expected it before `{after}`, which works on what they have become: move it to the front")]
+    RecordsTooLate { id: ComponentId, after: ComponentId },
+    #[error("`{id}` works on the columns that `map` makes, expected it after a `map`: move it behind one")]
+    ColumnsTooEarly { id: ComponentId },
+    #[error(
+        "`{id}` has conditions on attributes, which are asked before `map`, and on columns, which are asked after it: make two filters of it"
+    )]
+    MixedFilter { id: ComponentId },
+    #[error("`{id}`: {reason}")]
+    Map { id: ComponentId, reason: Box<MapError> },
+    #[error(transparent)]
+    Uncleared(#[from] Uncleared),
+}
+
+impl Chain {
+    /// The chain of these processors, in their order.
+    ///
+    /// `allowed_raw` are the columns, and [`Columns::LABELS`], that every exporter of the pipeline may have raw.
+    ///
+    /// # Errors
+    /// [`ChainError`]: an order that cannot be meant, a step that cannot be built, or something raw that would be written.
+    pub fn build(
+        signal: Signal,
+        processors: &[(&ComponentId, &ProcessorConfig)],
+        allowed_raw: Columns,
+        secrets: &ChainKeys<'_>,
+    ) -> Result<Chain, ChainError> {
+        let mut builder = Builder::new(processors, secrets);
+        if signal == Signal::Metrics {
+            // Every attribute can become a label.
+            builder.keys.keep_all();
+        }
+        for (id, config) in processors {
+            builder.add(id, config)?;
+        }
+        let Builder { keys, record_steps, map, column_steps, .. } = builder;
+        let cleared = column_steps.iter().fold(Columns::NONE, |cleared, step| cleared.union(step.clears()));
+        let clearance = Clearance::of(cleared.union(never_made(signal, map.is_some())), allowed_raw)?;
+        Ok(Chain { signal, keys, record_steps, map: map.map(|map| (map, clearance)), column_steps })
+    }
+}
+
+/// What such a chain has nothing of, so that nobody has to clear it: labels without points, columns without `map`.
+fn never_made(signal: Signal, has_map: bool) -> Columns {
+    let labels = if signal == Signal::Metrics { Columns::NONE } else { Columns::LABELS };
+    let columns =
+        if has_map { Columns::NONE } else { Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]).without(Columns::LABELS) };
+    labels.union(columns)
+}
+
+struct Builder<'a> {
+    secrets: &'a ChainKeys<'a>,
+    /// Whether there is a `map` anywhere in the list.
+    has_map: bool,
+    keys: Keys,
+    record_steps: Vec<Box<dyn RecordStep>>,
+    map: Option<Mapping>,
+    column_steps: Vec<Box<dyn ColumnStep>>,
+    /// The first step that does not work on records.
+    past_records: Option<ComponentId>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(processors: &[(&ComponentId, &ProcessorConfig)], secrets: &'a ChainKeys<'a>) -> Builder<'a> {
+        Builder {
+            secrets,
+            has_map: processors.iter().any(|(_, config)| matches!(config, ProcessorConfig::Map(_))),
+            keys: Keys::default(),
+            record_steps: Vec::new(),
+            map: None,
+            column_steps: Vec::new(),
+            past_records: None,
+        }
+    }
+
+    fn add(&mut self, id: &ComponentId, config: &ProcessorConfig) -> Result<(), ChainError> {
+        match config {
+            ProcessorConfig::Attributes(config) => {
+                let step = AttributesStep::new(config, &mut self.keys);
+                self.record_step(id, step)
+            }
+            ProcessorConfig::Filter(config) => match (RecordFilter::new(config, &mut self.keys), ColumnFilter::new(config)) {
+                (Some(records), None) => self.record_step(id, records),
+                (None, Some(columns)) if self.map.is_some() => self.column_step(id, columns),
+                (None, Some(_)) => Err(ChainError::ColumnsTooEarly { id: id.clone() }),
+                (Some(_), Some(_)) => Err(ChainError::MixedFilter { id: id.clone() }),
+                (None, None) => Ok(()),
+            },
+            ProcessorConfig::Map(config) => {
+                if self.map.is_some() {
+                    return Err(ChainError::SecondMap { id: id.clone() });
+                }
+                let key = config.id_key.as_ref().map_or(self.secrets.id_key, |key| key.expose().as_bytes());
+                let map = Mapping::new(config, key, &mut self.keys);
+                self.map = Some(map.map_err(|reason| ChainError::Map { id: id.clone(), reason: Box::new(reason) })?);
+                self.past_records.get_or_insert_with(|| id.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn record_step(&mut self, id: &ComponentId, step: impl RecordStep + 'static) -> Result<(), ChainError> {
+        if let Some(after) = &self.past_records {
+            return Err(ChainError::RecordsTooLate { id: id.clone(), after: after.clone() });
+        }
+        self.record_steps.push(Box::new(step));
+        Ok(())
+    }
+
+    /// Without any `map` a step on columns is welcome for what it does to points.
+    fn column_step(&mut self, id: &ComponentId, step: impl ColumnStep + 'static) -> Result<(), ChainError> {
+        if self.has_map && self.map.is_none() {
+            return Err(ChainError::ColumnsTooEarly { id: id.clone() });
+        }
+        self.past_records.get_or_insert_with(|| id.clone());
+        self.column_steps.push(Box::new(step));
+        Ok(())
+    }
+}

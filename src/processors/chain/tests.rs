@@ -1,0 +1,177 @@
+mod requests;
+
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::config::Components;
+use crate::processors::config::ProcessorConfig;
+use crate::tables::{Columns, Raw};
+
+const KEYS: ChainKeys<'static> = ChainKeys { id_key: b"an id key of tests", ip_key: b"an ip key of tests" };
+
+const WHOLE: &str = "map: {}\n";
+
+/// 2026-11-24T12:00:00Z
+const NOW: Timestamp = Timestamp(1_795_521_600_000_000_000);
+
+/// The chain of the processors in the order of the YAML.
+fn build_allowing(signal: Signal, processors: &str, allowed: Columns) -> Result<Chain, String> {
+    let components: Components<ProcessorConfig> = serde_saphyr::from_str(processors).map_err(|error| error.to_string())?;
+    let processors: Vec<_> = components.iter().collect();
+    Chain::build(signal, &processors, allowed, &KEYS).map_err(|error| error.to_string())
+}
+
+fn build(signal: Signal, processors: &str) -> Result<Chain, String> {
+    let all = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]);
+    build_allowing(signal, processors, all)
+}
+
+fn refused(signal: Signal, processors: &str, expected: &str) {
+    let said = build(signal, processors).unwrap_err();
+    assert!(said.contains(expected), "`{said}` does not say `{expected}`");
+}
+
+/// What leaves the chain, in a form that can be compared.
+fn bytes(outcome: &Outcome) -> Vec<(crate::tables::Table, Vec<u8>)> {
+    let encode = |rows: &Cleared| {
+        let mut out = Vec::new();
+        rows.encode(&mut out);
+        (rows.table(), out)
+    };
+    outcome.rows.iter().map(encode).collect()
+}
+
+#[test]
+fn an_unknown_processor_or_setting_is_named_with_the_nearest() {
+    refused(Signal::Traces, "filtre: {}", "did you mean `filter`?");
+    refused(Signal::Traces, "filter: { dorp: [] }", "dorp");
+}
+
+#[test]
+fn processors_in_an_order_that_cannot_be_meant_are_refused() {
+    let filter = "filter/records: { drop: [{ attribute: env, equals: test }] }\n";
+    let rows = "filter/rows: { drop: [{ column: errors.language, equals: go }] }\n";
+    let attributes = "attributes: { actions: [{ key: a, action: delete }] }\n";
+    let mixed = "filter: { drop: [{ attribute: env, equals: test }, { column: errors.language, equals: go }] }\n";
+    let check = |processors: &str, expected: &str| refused(Signal::Traces, processors, expected);
+
+    check(&format!("map: {{}}\n{filter}"), "`filter/records` works on records, expected it before `map`");
+    check(&format!("{rows}map: {{}}\n"), "`filter/rows` works on the columns that `map` makes");
+    check(rows, "`filter/rows` works on the columns that `map` makes");
+    check(&format!("{mixed}{WHOLE}"), "make two filters of it");
+    check("map: {}\nmap/again: {}\n", "`map/again` is a second `map`");
+
+    assert!(build(Signal::Traces, &format!("{filter}{attributes}{WHOLE}{rows}")).is_ok());
+}
+
+#[test]
+fn a_chain_that_would_write_something_raw_is_refused() {
+    let check = |signal, processors: &str, allowed, expected: &str| {
+        let said = build_allowing(signal, processors, allowed).unwrap_err();
+        assert!(said.starts_with(expected), "`{said}` does not begin with `{expected}`");
+    };
+    let text = Columns::with_raw(&[Raw::Text, Raw::Id]);
+    check(Signal::Traces, "map: {}", Columns::NONE, "invocations.invocation_id, ");
+    check(Signal::Logs, "map: {}", text, "invocations.client_ip, rate_limits.client_ip would be written or exposed raw");
+    check(Signal::Metrics, "{}", Columns::NONE, "labels of metric points would be");
+
+    assert!(build_allowing(Signal::Logs, "map: {}", text.union(Columns::named("client_ip"))).is_ok());
+    assert!(build_allowing(Signal::Logs, "{}", Columns::NONE).is_ok());
+    assert!(build_allowing(Signal::Metrics, "{}", Columns::LABELS).is_ok());
+}
+
+#[test]
+fn without_map_nothing_is_written_and_every_record_is_unmapped() {
+    let chain = build(Signal::Traces, "{}").unwrap();
+    let body = requests::traces(3).encode_to_vec();
+    let outcome = chain.process(Encoding::Protobuf, &body, NOW).unwrap();
+    assert!(outcome.rows.is_empty());
+    assert_eq!((outcome.tally.received, outcome.tally.unmapped), (3, 3));
+}
+
+#[test]
+fn invocations_become_rows_and_filters_take_theirs_away() {
+    let check = |processors: &str, rows: usize, filtered: u64, rows_filtered: u64| {
+        let chain = build(Signal::Traces, processors).unwrap();
+        let outcome = chain.process(Encoding::Protobuf, &requests::traces(10).encode_to_vec(), NOW).unwrap();
+        assert_eq!(outcome.rows.iter().map(Cleared::rows).sum::<usize>(), rows, "{processors}");
+        assert_eq!((outcome.tally.filtered, outcome.tally.rows_filtered), (filtered, rows_filtered), "{processors}");
+        assert!(outcome.tally.balances());
+        assert_eq!(outcome.rejected, None);
+    };
+    check(WHOLE, 10, 0, 0);
+    check(&format!("filter: {{ drop: [{{ attribute: faas.version, equals: 3 }}] }}\n{WHOLE}"), 9, 1, 0);
+    check(&format!("{WHOLE}filter: {{ drop: [{{ column: invocations.version, matches: '[34]' }}] }}"), 8, 0, 2);
+    check(&format!("{WHOLE}filter: {{ drop: [{{ column: invocations.version, matches: '' }}] }}"), 0, 0, 10);
+}
+
+#[test]
+fn points_that_are_not_supported_are_rejected_and_the_others_kept() {
+    let chain = build(Signal::Metrics, "{}").unwrap();
+    let outcome = chain.process(Encoding::Protobuf, &requests::mixed_points().encode_to_vec(), NOW).unwrap();
+    let tally = &outcome.tally;
+    assert_eq!((tally.received, tally.rejected, tally.mapped, outcome.points.list.len()), (3, 2, 1, 1));
+    let rejected = outcome.rejected.unwrap();
+    assert_eq!(rejected.count, 2);
+    assert_eq!(rejected.reason, "exponential histograms and summaries are not supported yet");
+}
+
+#[test]
+fn an_edit_before_map_reaches_the_row() {
+    let edit = "attributes: { actions: [{ key: faas.name, action: upsert, value: renamed }] }\n";
+    let chain = build(Signal::Traces, &format!("{edit}{WHOLE}")).unwrap();
+    let outcome = chain.process(Encoding::Protobuf, &requests::traces(1).encode_to_vec(), NOW).unwrap();
+    let rows = bytes(&outcome);
+    assert!(memchr::memmem::find(&rows[0].1, b"renamed").is_some());
+}
+
+#[test]
+fn a_body_that_is_no_request_is_malformed() {
+    let chain = build(Signal::Traces, WHOLE).unwrap();
+    assert!(chain.process(Encoding::Protobuf, b"\x0a\xff", NOW).is_err());
+    assert_eq!(chain.process(Encoding::Protobuf, b"", NOW).unwrap().tally, Tally::default());
+}
+
+/// Runs a request through chains with and without each part, and holds the first law against what was sent.
+fn check_conservation(signal: Signal, body: &[u8], sent: u64) {
+    let filter = "filter/records: { drop: [{ attribute: faas.name, matches: '^[a-m]' }, { attribute: env, equals: 1 }] }\n";
+    let edit =
+        "attributes: { actions: [{ key: faas.name, action: upsert, from_attribute: env }, { key: env, action: delete }] }\n";
+    let rows =
+        "filter/rows: { drop: [{ column: invocations.success, equals: false }, { column: errors.language, matches: '' }] }\n";
+    for processors in [WHOLE.to_owned(), format!("{filter}{edit}{WHOLE}{rows}"), filter.to_owned()] {
+        let chain = build(signal, &processors).unwrap();
+        let once = chain.process(Encoding::Protobuf, body, NOW).unwrap();
+        let again = chain.process(Encoding::Protobuf, body, NOW).unwrap();
+        assert_eq!(once.tally.received, sent);
+        assert!(once.tally.balances(), "{:?}", once.tally);
+        assert_eq!(once.tally.rejected, once.rejected.as_ref().map_or(0, |rejected| rejected.count));
+        assert!(once.rows.iter().all(|rows| rows.rows() > 0));
+        assert_eq!(
+            (&once.tally, bytes(&once), format!("{:?}", once.points)),
+            (&again.tally, bytes(&again), format!("{:?}", again.points))
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_span_is_counted_once_and_the_same_request_makes_the_same_rows(request in requests::any_traces()) {
+        let sent = request.resource_spans.iter().flat_map(|spans| &spans.scope_spans).map(|scope| scope.spans.len() as u64).sum();
+        check_conservation(Signal::Traces, &request.encode_to_vec(), sent);
+    }
+
+    #[test]
+    fn every_log_is_counted_once_and_the_same_request_makes_the_same_rows(request in requests::any_logs()) {
+        let sent = request.resource_logs.iter().flat_map(|logs| &logs.scope_logs).map(|scope| scope.log_records.len() as u64).sum();
+        check_conservation(Signal::Logs, &request.encode_to_vec(), sent);
+    }
+
+    #[test]
+    fn every_point_is_counted_once_and_the_same_request_makes_the_same_points(request in requests::any_metrics()) {
+        check_conservation(Signal::Metrics, &request.encode_to_vec(), requests::points_of(&request));
+    }
+}
