@@ -70,6 +70,16 @@ pub enum Encoding {
     Json,
 }
 
+impl Encoding {
+    /// The word for the encoding in messages and metric labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Protobuf => "protobuf",
+            Encoding::Json => "json",
+        }
+    }
+}
+
 /// Nanoseconds since 1970 in UTC, as OTLP has them. 0 means absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
@@ -289,10 +299,10 @@ impl Temporality {
 
 /// Why a body is no OTLP request. Permanent: the same body will never be taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("malformed {encoding} request of {signal}: {reason}", encoding = .encoding_name, signal = .signal.name())]
+#[error("malformed {encoding} request of {signal}: {reason}", encoding = .encoding.name(), signal = .signal.name())]
 pub struct Malformed {
     pub signal: Signal,
-    pub encoding_name: &'static str,
+    pub encoding: Encoding,
     /// Where and what; never a value of the request.
     pub reason: String,
 }
@@ -344,3 +354,6 @@ impl<'a> Records<'a> {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

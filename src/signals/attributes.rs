@@ -210,6 +210,20 @@ impl<'a> Attributes<'a> {
         Slice { start: mark, len: self.mark() - mark }
     }
 
+    /// Two runs of one owner as one run.
+    pub(super) fn join(&mut self, first: Slice, second: Slice) -> Slice {
+        if first.len == 0 {
+            return second;
+        }
+        if second.len == 0 || first.range().end == second.range().start {
+            return Slice { start: first.start, len: first.len + second.len };
+        }
+        let mark = self.mark();
+        self.list.extend_from_within(first.range());
+        self.list.extend_from_within(second.range());
+        self.since(mark)
+    }
+
     /// How much there is of everything: attributes and nested values.
     pub(super) fn everything(&self) -> Everything {
         Everything { list: self.list.len(), items: self.items.len(), entries: self.entries.len() }

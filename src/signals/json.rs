@@ -1,6 +1,66 @@
-//! (to be written)
+//! The OTLP/JSON decoder: visitors that write straight into records, text borrowed from the body where it has no escapes.
+//!
+//! Rules (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding"): names in lowerCamelCase, ids in hexadecimal of either
+//! case, enums as numbers or names, 64-bit numbers as text or numbers, bytes in base64. Null counts as absent, wherever it stands. A
+//! field that occurs twice: the last one counts, lists grow. Unknown fields are skipped.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`fields`] | objects, lists and scalars: how a message is read field by field |
+//! | [`embedded`] | attributes and values |
+//! | [`layout`] | resources and scopes |
+//! | [`traces`], [`logs`], [`metrics`] | one record each |
+//! | [`mend`](mod@mend) | bodies that are not UTF-8 |
+//!
+//! Invariants: no input overflows the stack (values nest to a bound, what is skipped is skipped without recursion); a reason names
+//! fields, types, line and column, never a value.
+
+mod embedded;
+mod fields;
+mod layout;
+mod logs;
+mod mend;
+mod metrics;
+mod traces;
+
+use serde::de::DeserializeSeed;
+use serde_json::error::Category;
+
+use self::embedded::Context;
+use self::fields::One;
+use self::layout::Request;
 use super::attributes::Keys;
-use super::{Malformed, Records, Signal};
-pub fn decode<'a>(signal: Signal, _body: &'a [u8], keys: &'a Keys) -> Result<Records<'a>, Malformed> {
-    Ok(Records::new(signal, keys))
+use super::{Encoding, Malformed, Records, Signal};
+
+pub use self::mend::mend;
+
+/// Decodes the JSON form of an `ExportTraceServiceRequest`, `ExportLogsServiceRequest` or `ExportMetricsServiceRequest`.
+///
+/// # Errors
+/// [`Malformed`] with line and column, and what was expected there.
+pub fn decode<'a>(signal: Signal, body: &'a [u8], keys: &'a Keys) -> Result<Records<'a>, Malformed> {
+    let malformed = |reason| Malformed { signal, encoding: Encoding::Json, reason };
+    if u32::try_from(body.len()).is_err() {
+        return Err(malformed(format!("the body has {} bytes, expected at most {}", body.len(), u32::MAX)));
+    }
+    let text = simdutf8::compat::from_utf8(body)
+        .map_err(|error| malformed(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let mut context = Context::new(Records::new(signal, keys));
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    // Its bound counts levels of JSON, three or four a value; ours, in `embedded`, counts values.
+    deserializer.disable_recursion_limit();
+    One(&mut Request(&mut context))
+        .deserialize(&mut deserializer)
+        .and_then(|_| deserializer.end())
+        .map_err(|error| malformed(reason(&error)))?;
+    Ok(context.records)
+}
+
+/// What serde_json says, without the values it quotes: "invalid type: string "…", expected an object" keeps only what was expected.
+fn reason(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    match (error.classify(), message.rsplit_once(", expected ")) {
+        (Category::Data, Some((found, expected))) if found.starts_with("invalid ") => format!("expected {expected}"),
+        _ => message,
+    }
 }

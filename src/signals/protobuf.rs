@@ -21,7 +21,7 @@ mod wire;
 use self::embedded::{Embedded, attribute, text};
 use self::wire::{Fault, Reader, Result};
 use super::attributes::Keys;
-use super::{Malformed, Records, Resource, Scope, Signal};
+use super::{Encoding, Malformed, Records, Resource, Scope, Signal};
 
 /// Decodes an `ExportTraceServiceRequest`, `ExportLogsServiceRequest` or `ExportMetricsServiceRequest`.
 ///
@@ -32,7 +32,7 @@ pub fn decode<'a>(signal: Signal, body: &'a [u8], keys: &'a Keys) -> std::result
     let layout = Layout::of(signal);
     match layout.request(&mut records, body) {
         Ok(()) => Ok(records),
-        Err(fault) => Err(Malformed { signal, encoding_name: "protobuf", reason: fault.into_reason() }),
+        Err(fault) => Err(Malformed { signal, encoding: Encoding::Protobuf, reason: fault.into_reason() }),
     }
 }
 

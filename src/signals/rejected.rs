@@ -30,12 +30,20 @@ pub(super) fn misfit(number: u64, counts: u32, bounds: u32) -> String {
     format!("point {number}: it has {counts} bucket counts and {bounds} bounds, expected one count more than bounds, or neither")
 }
 
-/// Why a span is not taken one of whose ids is wrong: its name, its length in `unit` and the length it should have.
+/// How an id was written, and in how many of what.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Id {
+    Bytes(usize),
+    Hex(usize),
+}
+
+/// Why a span is not taken whose id `name`, of `size` bytes, is not valid.
 #[cold]
-pub(super) fn wrong_id(number: u64, name: &str, length: usize, expected: usize, unit: &str) -> String {
-    if length == expected {
-        format!("span {number}: {name} is all zero or not made of {unit}")
-    } else {
-        format!("span {number}: {name} has {length} {unit}, expected {expected}")
+pub(super) fn wrong_id(number: u64, name: &str, found: Id, size: usize) -> String {
+    match found {
+        Id::Bytes(length) if length == size => format!("span {number}: {name} is all zero"),
+        Id::Bytes(length) => format!("span {number}: {name} has {length} bytes, expected {size}"),
+        Id::Hex(length) if length == 2 * size => format!("span {number}: {name} is all zero or not hexadecimal"),
+        Id::Hex(length) => format!("span {number}: {name} has {length} hexadecimal digits, expected {}", 2 * size),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::embedded::{attribute, text};
 use super::wire::{Reader, Result};
-use crate::signals::rejected::wrong_id;
+use crate::signals::rejected::{Id, wrong_id};
 use crate::signals::{Event, Records, Rejected, Slice, Span, SpanId, SpanKind, StatusCode, Timestamp, TraceId};
 
 /// Reads a `Span`. One without a valid id is counted as rejected and not kept.
@@ -43,8 +43,8 @@ pub fn span<'a>(records: &mut Records<'a>, scope: u32, message: &'a [u8]) -> Res
     };
     let (Some(trace_id), Some(span_id)) = (TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id)) else {
         Rejected::add(&mut records.rejected, 1, || match TraceId::from_bytes(trace_id) {
-            None => wrong_id(number, "trace_id", trace_id.len(), 16, "bytes"),
-            Some(_) => wrong_id(number, "span_id", span_id.len(), 8, "bytes"),
+            None => wrong_id(number, "trace_id", Id::Bytes(trace_id.len()), 16),
+            Some(_) => wrong_id(number, "span_id", Id::Bytes(span_id.len()), 8),
         });
         records.events.truncate(records.events.len() - events.len as usize);
         records.attributes.rewind(everything);
