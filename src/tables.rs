@@ -17,7 +17,8 @@ pub mod rows;
 
 use std::sync::{Arc, OnceLock};
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 pub use cleared::{Clearance, Cleared, Uncleared};
@@ -114,4 +115,26 @@ pub struct TableBatch {
     pub table: Table,
     /// Has the table's schema.
     pub batch: RecordBatch,
+}
+
+impl TableBatch {
+    /// A column of strings; `None` where the index or the type is another.
+    pub fn strings(&self, index: usize) -> Option<&StringArray> {
+        self.batch.columns().get(index).and_then(|column| column.as_string_opt())
+    }
+
+    /// The batch with another column of strings in this place.
+    ///
+    /// A column of another length, or in the place of another type, leaves no rows: raw ones must not pass because a step went wrong.
+    #[must_use]
+    pub fn with_strings(self, index: usize, column: StringArray) -> TableBatch {
+        let schema = self.batch.schema();
+        let mut columns = self.batch.columns().to_vec();
+        if let Some(place) = columns.get_mut(index) {
+            *place = Arc::new(column);
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns);
+        debug_assert!(batch.is_ok(), "a step made a column that does not fit its table");
+        TableBatch { table: self.table, batch: batch.unwrap_or_else(|_| RecordBatch::new_empty(schema)) }
+    }
 }

@@ -1,0 +1,406 @@
+//! Values that stand behind a name: `password=…`, `"api_key": "…"`, `Authorization: Bearer …`, `Cookie: …`.
+//!
+//! Names and values are read as they stand in configuration, JSON (also escaped inside a string), headers, URLs, XML, command lines and
+//! the debug output of languages. Only the value goes, so that the text still says what it was.
+
+use std::ops::Range;
+
+use super::mark;
+use super::scan::{Alphabet, Scan};
+use super::validate::{aws_secret, placeholder, prose, tokenish};
+
+/// Names and quoted values are read this far, in bytes.
+const MAX_NAME: usize = 40;
+const MAX_QUOTED: usize = 4096;
+/// Brackets and escapes inside a value without quotes are looked for this far.
+const MAX_BALANCED: usize = 256;
+
+/// Where a value stands, and how.
+struct Field {
+    value: Range<usize>,
+    quoted: bool,
+    /// After `: ` and without quotes, where a sentence could go on as well.
+    prose: bool,
+}
+
+/// Parts of a name that say it holds something about the secret and not the secret.
+const ABOUT: &[&str] = &[
+    "type",
+    "name",
+    "id",
+    "ids",
+    "length",
+    "len",
+    "count",
+    "policy",
+    "url",
+    "uri",
+    "path",
+    "file",
+    "expiry",
+    "expires",
+    "expiration",
+    "ttl",
+    "limit",
+    "size",
+    "version",
+    "field",
+    "format",
+    "hint",
+    "age",
+    "error",
+    "errors",
+    "status",
+    "strength",
+    "label",
+    "prefix",
+    "less",
+    "manager",
+    "provider",
+    "required",
+    "enabled",
+    "attempts",
+    "index",
+    "in",
+    "at",
+    "input",
+    "validator",
+    "reset",
+];
+
+impl Scan<'_> {
+    /// Reads on from the end of a keyword: the rest of the name, the separator, the value.
+    fn field(&mut self, keyword: &Range<usize>) -> Option<Field> {
+        let name_end = self.name_end(keyword)?;
+        let closed = self.skip_closers(name_end);
+        let blank = self.skip_blanks(closed);
+        let (after, colon) = self.separator(keyword, closed, blank)?;
+        let start = self.skip_blanks(after);
+        let (start, quote) = self.opener(start);
+        if let Some((quote, escapes)) = quote {
+            return self.quoted(start, quote, escapes).map(|value| Field { value, quoted: true, prose: false });
+        }
+        let spaced = start > after;
+        if colon && matches!(self.byte(start), Some(b'{' | b'[' | b'(')) {
+            return None;
+        }
+        let value = start..self.unquoted_end(start);
+        (!value.is_empty()).then_some(Field { value, quoted: false, prose: colon && spaced })
+    }
+
+    /// Where the name that holds the keyword ends; `None` if the keyword is only part of another word, or the name is about the secret.
+    fn name_end(&mut self, keyword: &Range<usize>) -> Option<usize> {
+        let last = self.before(keyword.end)?;
+        let next = self.byte(keyword.end);
+        let goes_on =
+            next.is_some_and(|next| next.is_ascii_alphabetic() && next.is_ascii_uppercase() == last.is_ascii_uppercase());
+        if goes_on && last.is_ascii_alphabetic() {
+            return None;
+        }
+        let end = self.run(Alphabet::Dotted, keyword.end);
+        if end - keyword.end > MAX_NAME {
+            return None;
+        }
+        let rest = self.text[keyword.end..end].trim_end_matches('.');
+        let last_part = rest.rsplit(['_', '-', '.']).next().unwrap_or_default();
+        let camel = last_part.rfind(|c: char| c.is_ascii_uppercase()).map_or(last_part, |at| &last_part[at..]);
+        let about = |part: &str| ABOUT.iter().any(|word| word.eq_ignore_ascii_case(part));
+        (!about(last_part) && !about(camel)).then_some(end)
+    }
+
+    /// Quotes, backslashes and brackets that end a name.
+    fn skip_closers(&self, from: usize) -> usize {
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        from + rest.iter().take(6).take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']')).count()
+    }
+
+    /// Where the separator ends, and whether it is a colon.
+    fn separator(&self, keyword: &Range<usize>, closed: usize, blank: usize) -> Option<(usize, bool)> {
+        for (sign, colon) in [("=>", false), (":=", false), ("=", false), (":", true), ("%3D", false), ("%3A", true)] {
+            if self.starts_with_any_case(blank, sign) {
+                let end = blank + sign.len();
+                // `==` compares and `::` is a path.
+                let doubled = sign.len() == 1 && self.byte(end) == self.byte(blank);
+                return (!doubled).then_some((end, colon));
+            }
+        }
+        let opened = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
+        let begin = opened.iter().rposition(|&byte| !Alphabet::Url.has(byte));
+        let element = self.byte(closed) == Some(b'>') && begin.is_some_and(|at| opened[at] == b'<');
+        let name = begin.map_or(opened, |at| &opened[at + 1..]);
+        let flag = blank == closed + 1 && (name.starts_with(b"--") || (name.is_empty() && opened.ends_with(b"--")));
+        if element { Some((closed + 1, false)) } else { flag.then_some((blank, false)) }
+    }
+
+    /// The quote at `from`, with the number of backslashes before it and a letter of a language's string prefix.
+    fn opener(&self, from: usize) -> (usize, Option<(u8, usize)>) {
+        let prefixed = usize::from(matches!(self.byte(from), Some(b'b' | b'u' | b'r' | b'@')));
+        for start in [from, from + prefixed] {
+            let escapes = self.bytes.get(start..).unwrap_or_default().iter().take(8).take_while(|&&byte| byte == b'\\').count();
+            if let Some(quote @ (b'"' | b'\'' | b'`')) = self.byte(start + escapes) {
+                return (start + escapes + 1, Some((quote, escapes)));
+            }
+        }
+        (from, None)
+    }
+
+    /// Up to the closing quote with as many backslashes; without one, to the end of the line.
+    fn quoted(&mut self, start: usize, quote: u8, escapes: usize) -> Option<Range<usize>> {
+        let rest = self.bytes.get(start..)?;
+        let mut backslashes = 0;
+        let mut end = None;
+        for (offset, &byte) in rest.iter().take(MAX_QUOTED).enumerate() {
+            let closes = byte == quote && if escapes == 0 { backslashes % 2 == 0 } else { backslashes == escapes };
+            if closes || byte == b'\n' {
+                let drop = if closes { escapes } else { 0 };
+                end = Some(start + offset - drop.min(offset));
+                break;
+            }
+            backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
+        }
+        let end = match end {
+            Some(end) => end,
+            None if rest.len() <= MAX_QUOTED => self.bytes.len(),
+            None => self.run(Alphabet::Value, start),
+        };
+        (end > start).then_some(start..end)
+    }
+
+    /// The end of a value without quotes: of its run, or at a bracket that it did not open, or at an escaped line end or quote.
+    pub(super) fn unquoted_end(&mut self, start: usize) -> usize {
+        let end = self.run(Alphabet::Value, start);
+        let mut depth = 0_i32;
+        let mut cut = end;
+        for at in start..end.min(start + MAX_BALANCED) {
+            match self.bytes[at] {
+                b'(' | b'[' | b'{' => depth += 1,
+                b')' | b']' | b'}' if depth == 0 => {
+                    cut = at;
+                    break;
+                }
+                b')' | b']' | b'}' => depth -= 1,
+                b'\\' if matches!(self.byte(at + 1), Some(b'n' | b'r' | b't' | b'"' | b'\'' | b'u' | b'\\')) => {
+                    cut = at;
+                    break;
+                }
+                b'%' if at > start
+                    && ["%26", "%22", "%27", "%0A", "%0D"].iter().any(|end| self.starts_with_any_case(at, end)) =>
+                {
+                    cut = at;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        while cut > start && matches!(self.bytes[cut - 1], b'.' | b':' | b'?') {
+            cut -= 1;
+        }
+        cut
+    }
+
+    fn value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
+        let field = self.field(keyword)?;
+        let text = &self.text[field.value.clone()];
+        let sentence = field.prose && prose(text);
+        (!sentence && !placeholder(if field.quoted { text.trim() } else { text })).then_some(field.value)
+    }
+}
+
+/// A password-like name takes any value that is no placeholder and begins no sentence.
+pub(super) fn password(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    scan.value(&keyword)
+}
+
+/// A name that is one only by itself or after a separator (`pass`, `db_pass`, `key`, `apiKey`).
+pub(super) fn whole_word(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let head = scan.byte(keyword.start)?;
+    let joined = scan.before(keyword.start).is_some_and(|before| {
+        before.is_ascii_alphabetic()
+            && before.is_ascii_uppercase() == head.is_ascii_uppercase()
+            && !scan.starts_word(keyword.start)
+    });
+    let public = scan.text[..keyword.start].trim_end_matches(['_', '-', ' ']);
+    if joined
+        || public.len().checked_sub(6).and_then(|at| public.get(at..)).is_some_and(|word| word.eq_ignore_ascii_case("public"))
+    {
+        return None;
+    }
+    scan.value(&keyword)
+}
+
+/// Credentials behind a scheme word; the word stays.
+const ONE_TOKEN: &[&str] = &[
+    "bearer",
+    "basic",
+    "token",
+    "apikey",
+    "api-key",
+    "negotiate",
+    "ntlm",
+    "key",
+    "jwt",
+    "ssws",
+    "splunk",
+    "bot",
+    "genie",
+    "goog",
+];
+/// Schemes with parameters, to the end of the line.
+const PARAMETERS: &[&str] =
+    &["digest", "aws4-hmac-sha256", "aws", "oauth", "signature", "hawk", "sharedkey", "sharedkeylite", "hmac", "mac", "dpop"];
+
+/// `Authorization: <scheme> <credentials>` (RFC 9110, 11.6.2), in any of the ways a field is written.
+pub(super) fn authorization(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let value = scan.header_value(&keyword)?;
+    let scheme_end = scan.run(Alphabet::Url, value.start).min(value.end);
+    let scheme = &scan.text[value.start..scheme_end];
+    let gap = scan.gap(scheme_end);
+    let known = |list: &[&str]| gap > scheme_end && list.iter().any(|word| word.eq_ignore_ascii_case(scheme));
+    let found = if known(PARAMETERS) {
+        gap..value.end.max(gap)
+    } else if known(ONE_TOKEN) {
+        gap..scan.unquoted_end(gap)
+    } else {
+        let end = scan.unquoted_end(value.start);
+        if !tokenish(&scan.text[value.start..end]) && end - value.start < 20 {
+            return None;
+        }
+        value.start..end
+    };
+    (!found.is_empty() && !placeholder(&scan.text[found.clone()])).then_some(found)
+}
+
+/// `Bearer <token>` and `Basic <credentials>` anywhere; the rule's check looks at the token.
+pub(super) fn after_scheme(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let start = scan.gap(keyword.end);
+    if start == keyword.end || !scan.starts_word(keyword.start) {
+        return None;
+    }
+    let mut end = scan.run(Alphabet::Token68, start);
+    while end > start && matches!(scan.bytes[end - 1], b'.' | b'%') {
+        end -= 1;
+    }
+    Some(start..end)
+}
+
+/// `name=value; name=value` behind `Cookie` or `Set-Cookie` (RFC 6265), to its last pair or attribute.
+pub(super) fn cookie(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let value = scan.header_value(&keyword)?;
+    let mut at = value.start;
+    let mut end = None;
+    for _ in 0..64 {
+        let name_end = scan.run(Alphabet::Dotted, at);
+        if name_end == at {
+            break;
+        }
+        let pair = scan.byte(name_end) == Some(b'=');
+        if !pair && end.is_none() {
+            break;
+        }
+        let pair_end = if pair { scan.unquoted_end(name_end + 1) } else { name_end };
+        end = Some(pair_end);
+        if scan.byte(pair_end) != Some(b';') {
+            break;
+        }
+        at = scan.skip_blanks(pair_end + 1);
+    }
+    end.map(|end| value.start..end)
+}
+
+impl Scan<'_> {
+    /// The value of a header, to its closing quote or the end of the line.
+    fn header_value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
+        let name_end = keyword.end;
+        let closed = self.skip_closers(name_end);
+        let blank = self.skip_blanks(closed);
+        let (after, _) = self.separator(keyword, closed, blank)?;
+        let start = self.skip_blanks(after);
+        let start = start + usize::from(self.byte(start) == Some(b'[') && !self.starts_with(start, mark::OPEN));
+        let (start, quote) = self.opener(start);
+        if let Some((quote, escapes)) = quote {
+            return self.quoted(start, quote, escapes);
+        }
+        let rest = self.bytes.get(start..)?;
+        let window = &rest[..rest.len().min(MAX_QUOTED)];
+        let end = header_end(window);
+        let end = self.text.floor_char_boundary(start + end);
+        (end > start).then_some(start..end)
+    }
+
+    /// Skips what may stand between a scheme and its credentials.
+    fn gap(&self, from: usize) -> usize {
+        if self.starts_with_any_case(from, "%20") {
+            return from + 3;
+        }
+        if self.byte(from) == Some(b'+') {
+            return from + 1;
+        }
+        self.skip_blanks(from)
+    }
+}
+
+/// Where a header without quotes around it ends: at a line end, real or escaped, or at a quote that closes what stands around it.
+/// A quote after `=` opens the value of a parameter.
+fn header_end(window: &[u8]) -> usize {
+    let mut inside = false;
+    for (at, &byte) in window.iter().enumerate() {
+        let escaped = byte == b'\\' && matches!(window.get(at + 1), Some(b'n' | b'r' | b'u'));
+        if matches!(byte, b'\n' | b'\r') || escaped {
+            return at;
+        }
+        if byte == b'"' {
+            let slash = at.checked_sub(1).filter(|&before| window[before] == b'\\');
+            let before = slash.unwrap_or(at).checked_sub(1).map(|before| window[before]);
+            if !inside && before != Some(b'=') {
+                return slash.unwrap_or(at);
+            }
+            inside = !inside;
+        }
+    }
+    window.len()
+}
+
+/// The value of a query or fragment parameter whose name ends with the keyword; the name stays.
+pub(super) fn query(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let back = &scan.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
+    let opens = back.iter().rev().find(|&&byte| !Alphabet::Url.has(byte));
+    if !matches!(opens, Some(b'?' | b'&' | b'#' | b';')) {
+        return None;
+    }
+    let start = keyword.end;
+    let end = scan.unquoted_end(start);
+    let end = scan.bytes[start..end.min(start + MAX_QUOTED)].iter().position(|&byte| byte == b'#').map_or(end, |at| start + at);
+    (end > start && !placeholder(&scan.text[start..end])).then_some(start..end)
+}
+
+/// A secret access key of AWS within 100 bytes after a word that announces one.
+pub(super) fn aws_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let limit = keyword.end + 100;
+    let mut at = keyword.end;
+    while at < limit.min(scan.bytes.len()) {
+        let end = scan.run(Alphabet::Base64, at);
+        if end - at == 40 && aws_secret(&scan.text[at..end]) {
+            return Some(at..end);
+        }
+        at = end + 1;
+    }
+    None
+}
+
+/// A social security number within 24 bytes after its name.
+pub(super) fn ssn_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let limit = (keyword.end + 24).min(scan.bytes.len());
+    let start = (keyword.end..limit).find(|&at| scan.has(at, Alphabet::Digit))?;
+    let mut digits = Vec::with_capacity(9);
+    let mut end = start;
+    while let Some(byte) = scan.byte(end) {
+        match byte {
+            b'0'..=b'9' if digits.len() < 9 => digits.push(byte),
+            b'-' | b' ' if matches!(digits.len(), 3 | 5) && scan.has(end + 1, Alphabet::Digit) => {}
+            b'0'..=b'9' => return None,
+            _ => break,
+        }
+        end += 1;
+    }
+    super::validate::ssn(&digits).then_some(start..end)
+}

@@ -1,0 +1,209 @@
+//! What a line of a stack trace is: a header (a type and message, the announcement of a cause) or a frame.
+//!
+//! Read off the printers of Java, Python, JavaScript, Go, .NET, PHP, Ruby and Rust. A line that no language claims is a header when it
+//! stands at the margin and a frame when it is indented: a message is kept rather than lost.
+
+/// A piece of a trace; all pieces together are the trace.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part<'t> {
+    Header(&'t str),
+    /// Never empty.
+    Frames(Vec<Frame<'t>>),
+}
+
+/// One call, with the lines that belong to it (Python's source line, Go's and Rust's position).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Frame<'t> {
+    pub(super) text: &'t str,
+    /// How many calls it stands for: more than one in the marker of an earlier cut.
+    pub(super) weight: u64,
+}
+
+impl<'t> Part<'t> {
+    /// A header's text, or that of the last frame.
+    pub(super) fn text(&self) -> &'t str {
+        match self {
+            Part::Header(text) => text,
+            Part::Frames(frames) => frames.last().map_or("", |frame| frame.text),
+        }
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        match self {
+            Part::Header(_) => 0,
+            Part::Frames(frames) => frames.len(),
+        }
+    }
+
+    /// Calls in it.
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Part::Header(_) => 0,
+            Part::Frames(frames) => frames.iter().map(|frame| frame.weight).sum(),
+        }
+    }
+}
+
+/// How a line that announces a cause begins, after its indent.
+const CAUSES: &[&str] = &[
+    "Caused by:",
+    "Suppressed:",
+    "Wrapped by:",
+    "[cause]:",
+    "[errors]:",
+    "cause:",
+    "---> ",
+    "Next ",
+    "During handling of the above exception",
+    "The above exception was the direct cause",
+    "Traceback (most recent call last)",
+    "goroutine ",
+    "created by ",
+    "panic: ",
+    "thread '",
+    "stack backtrace:",
+    "Stack backtrace:",
+    "Stack trace:",
+    "Exception Group Traceback",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// Begins a new header.
+    Cause,
+    /// Goes on with the header before it.
+    Text,
+    Frame,
+    /// Belongs to the frame before it.
+    Position,
+}
+
+/// Splits a trace; the texts of its parts, joined, are the trace.
+pub(super) fn parts(stack: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut lines = stack.split_inclusive('\n').peekable();
+    let mut at = 0;
+    let mut frame = "";
+    let mut before = Line::Cause;
+    while let Some(line) = lines.next() {
+        let kind = classify(line, lines.peek().copied(), frame, before);
+        match kind {
+            Line::Frame => {
+                frame = line;
+                let one = Frame { text: line, weight: omitted(line).unwrap_or(1) };
+                match parts.last_mut() {
+                    Some(Part::Frames(frames)) => frames.push(one),
+                    _ => parts.push(Part::Frames(vec![one])),
+                }
+            }
+            Line::Position => {
+                if let Some(Part::Frames(frames)) = parts.last_mut()
+                    && let Some(last) = frames.last_mut()
+                {
+                    last.text = &stack[at - last.text.len()..at + line.len()];
+                }
+            }
+            Line::Text => match parts.last_mut() {
+                Some(Part::Header(text)) => *text = &stack[at - text.len()..at + line.len()],
+                _ => headers(line, &mut parts),
+            },
+            Line::Cause => headers(line, &mut parts),
+        }
+        before = kind;
+        at += line.len();
+    }
+    parts
+}
+
+/// One line as headers: .NET writes the causes of an exception behind it, `A: x ---> B: y`.
+fn headers<'t>(line: &'t str, parts: &mut Vec<Part<'t>>) {
+    let mut rest = line;
+    while let Some(arrow) = rest.get(1..).and_then(|tail| tail.find(" ---> ")) {
+        let (head, tail) = rest.split_at(arrow + 1);
+        parts.push(Part::Header(head));
+        rest = tail;
+    }
+    parts.push(Part::Header(rest));
+}
+
+fn classify(line: &str, next: Option<&str>, frame: &str, before: Line) -> Line {
+    let text = line.trim_start();
+    let indented = text.len() < line.len();
+    let in_frame = matches!(before, Line::Frame | Line::Position);
+    if text.is_empty() {
+        // An empty line between frames is no message.
+        return if in_frame { Line::Position } else { Line::Text };
+    }
+    if CAUSES.iter().any(|cause| text.starts_with(cause)) || (text.contains("[cause]:") && !text.starts_with("at ")) {
+        return Line::Cause;
+    }
+    if in_frame && indented && goes_on(text, frame) {
+        return Line::Position;
+    }
+    let call = text.starts_with("at ")
+        || text.starts_with("from ")
+        || text.starts_with("File \"")
+        || text.starts_with("… ")
+        || text.starts_with("... ")
+        || text.starts_with("--- End of ")
+        || after_digits(text.strip_prefix('#').unwrap_or_default(), " ")
+        || position_first(text)
+        || at_address(text)
+        || (!indented && next.is_some_and(go_position));
+    if call {
+        return Line::Frame;
+    }
+    // Rust's anyhow numbers its causes under `Caused by:`; a backtrace numbers its frames.
+    let numbered = after_digits(text, ": ");
+    if numbered {
+        return if in_frame || names_a_function(text) { Line::Frame } else { Line::Text };
+    }
+    if indented && (in_frame || before == Line::Frame) { Line::Frame } else { Line::Text }
+}
+
+/// Whether an indented line belongs to this frame.
+fn goes_on(text: &str, frame: &str) -> bool {
+    let head = frame.trim_start();
+    if head.starts_with("File \"") {
+        return !text.starts_with("File \"") && !text.starts_with("… ");
+    }
+    if after_digits(head, ": ") {
+        return text.starts_with("at ");
+    }
+    head.len() == frame.len() && go_position(&format!("\t{text}"))
+}
+
+fn after_digits(text: &str, then: &str) -> bool {
+    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.len() < text.len() && rest.starts_with(then)
+}
+
+/// The line below a call in Go: a tab, a file, a line.
+fn go_position(line: &str) -> bool {
+    line.starts_with('\t') && line.contains(".go:")
+}
+
+/// Ruby and older JavaScript: `path:12:in 'name'`. The first line of a trace in Ruby also has the message, and is a header.
+fn position_first(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once(":in ") else { return false };
+    let quoted = rest.trim_end().ends_with(['\'', '`']);
+    quoted && text.split(':').nth(1).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Firefox and Safari: `name@https://host/file.js:1:2`.
+fn at_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(name, place)| {
+        !name.contains(' ') && place.trim_end().ends_with(|c: char| c.is_ascii_digit()) && place.matches(':').count() >= 2
+    })
+}
+
+/// `12: std::rt::lang_start` and not `1: connection refused`.
+fn names_a_function(text: &str) -> bool {
+    text.split_once(": ").is_some_and(|(_, name)| name.contains("::") && !name.trim().contains(' ') || name.starts_with('<'))
+}
+
+/// The count in the marker of an earlier cut.
+fn omitted(line: &str) -> Option<u64> {
+    let rest = line.trim_start().strip_prefix("… ")?;
+    rest.strip_suffix(" frames omitted …\n").or_else(|| rest.strip_suffix(" frames omitted …"))?.parse().ok()
+}
