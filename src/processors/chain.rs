@@ -13,7 +13,7 @@ use std::fmt;
 use super::map::Mapping;
 use super::{ColumnStep, Note, Outcome, RecordStep, Tally, points};
 use crate::signals::attributes::Keys;
-use crate::signals::{Encoding, Malformed, Records, Rejected, Signal, Timestamp, decode};
+use crate::signals::{Encoding, Malformed, Records, Rejected, Signal, Timestamp, decode, json};
 use crate::tables::{Clearance, Cleared};
 
 pub use build::{ChainError, ChainKeys};
@@ -39,14 +39,18 @@ impl Chain {
     /// # Errors
     /// [`Malformed`] where the body is no such request: it never will be.
     pub fn process(&self, encoding: Encoding, body: &[u8], now: Timestamp) -> Result<Outcome, Malformed> {
-        let mut records = decode(self.signal, encoding, body, &self.keys)?;
+        let (body, mended) = match encoding {
+            Encoding::Protobuf => (body.into(), 0),
+            Encoding::Json => json::mend(body),
+        };
+        let mut records = decode(self.signal, encoding, &body, &self.keys)?;
         let mut rejected = records.rejected.take();
         let mut tally = Tally {
             received: records.received,
             rejected: rejected.as_ref().map_or(0, |rejected| rejected.count),
             ..Tally::default()
         };
-        tally.note(Note::MendedString, records.mended);
+        tally.note(Note::MendedString, records.mended + mended);
         for step in &self.record_steps {
             step.apply(&mut records, &mut tally);
         }

@@ -127,10 +127,31 @@ fn an_edit_before_map_reaches_the_row() {
 }
 
 #[test]
+fn json_and_protobuf_make_the_same_rows() {
+    let chain = build(Signal::Traces, WHOLE).unwrap();
+    let protobuf = chain.process(Encoding::Protobuf, &requests::traces(1).encode_to_vec(), NOW).unwrap();
+    let json = chain.process(Encoding::Json, requests::TRACES_OF_ONE.as_bytes(), NOW).unwrap();
+    assert_eq!(bytes(&json), bytes(&protobuf));
+    assert_eq!(json.tally, protobuf.tally);
+}
+
+#[test]
+fn a_json_string_that_is_not_utf8_costs_only_itself() {
+    let chain = build(Signal::Traces, WHOLE).unwrap();
+    let mut body = requests::TRACES_OF_ONE.as_bytes().to_vec();
+    let at = memchr::memmem::find(&body, b"checkout").unwrap();
+    body[at] = 0xff;
+    let outcome = chain.process(Encoding::Json, &body, NOW).unwrap();
+    assert_eq!((outcome.tally.mapped, outcome.tally.noted(Note::MendedString)), (1, 1));
+}
+
+#[test]
 fn a_body_that_is_no_request_is_malformed() {
     let chain = build(Signal::Traces, WHOLE).unwrap();
-    assert!(chain.process(Encoding::Protobuf, b"\x0a\xff", NOW).is_err());
-    assert_eq!(chain.process(Encoding::Protobuf, b"", NOW).unwrap().tally, Tally::default());
+    for (encoding, empty) in [(Encoding::Protobuf, ""), (Encoding::Json, "{}")] {
+        assert!(chain.process(encoding, b"\x0a\xff", NOW).is_err(), "{encoding:?}");
+        assert_eq!(chain.process(encoding, empty.as_bytes(), NOW).unwrap().tally, Tally::default());
+    }
 }
 
 /// Runs a request through chains with and without each part, and holds the first law against what was sent.

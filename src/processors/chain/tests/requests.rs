@@ -21,6 +21,17 @@ use super::NOW;
 
 const SERVER: i32 = 2;
 
+/// What [`traces`] makes for one span, as a JavaScript sender writes it.
+pub(super) const TRACES_OF_ONE: &str = r#"{"resourceSpans":[{
+    "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+    "scopeSpans":[{"spans":[{
+        "traceId":"01010101010101010101010101010101","spanId":"0000000000000001","name":"handle","kind":2,
+        "startTimeUnixNano":"1795521599000000000","endTimeUnixNano":"1795521599500000000",
+        "attributes":[
+            {"key":"faas.name","value":{"stringValue":"checkout"}},
+            {"key":"faas.trigger","value":{"stringValue":"http"}},
+            {"key":"faas.version","value":{"intValue":"0"}}]}]}]}]}"#;
+
 fn attribute(key: &str, value: Any) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
