@@ -4,7 +4,10 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::attributes::AttributesConfig;
 use super::filter::FilterConfig;
+use super::hash_ip::HashIpConfig;
 use super::map::MapConfig;
+use super::sanitize::SanitizeConfig;
+use super::truncate_stack::TruncateStackConfig;
 use crate::config::Component;
 
 /// The settings of one processor.
@@ -13,17 +16,23 @@ pub enum ProcessorConfig {
     Attributes(AttributesConfig),
     Filter(FilterConfig),
     Map(MapConfig),
+    Sanitize(SanitizeConfig),
+    HashIp(HashIpConfig),
+    TruncateStack(TruncateStackConfig),
 }
 
 impl Component for ProcessorConfig {
     const WHAT: &'static str = "processor";
-    const KINDS: &'static [&'static str] = &["attributes", "filter", "map"];
+    const KINDS: &'static [&'static str] = &["attributes", "filter", "map", "sanitize", "hash_ip", "truncate_stack"];
 
     fn read<'de, D: Deserializer<'de>>(kind: &str, settings: D) -> Result<ProcessorConfig, D::Error> {
         match kind {
             "attributes" => AttributesConfig::deserialize(settings).map(ProcessorConfig::Attributes),
             "filter" => FilterConfig::deserialize(settings).map(ProcessorConfig::Filter),
             "map" => MapConfig::deserialize(settings).map(ProcessorConfig::Map),
+            "sanitize" => SanitizeConfig::deserialize(settings).map(ProcessorConfig::Sanitize),
+            "hash_ip" => HashIpConfig::deserialize(settings).map(ProcessorConfig::HashIp),
+            "truncate_stack" => TruncateStackConfig::deserialize(settings).map(ProcessorConfig::TruncateStack),
             other => Err(de::Error::unknown_variant(other, Self::KINDS)),
         }
     }

@@ -5,7 +5,10 @@ use crate::config::ComponentId;
 use crate::processors::attributes::AttributesStep;
 use crate::processors::config::ProcessorConfig;
 use crate::processors::filter::{ColumnFilter, RecordFilter};
+use crate::processors::hash_ip::{HashIp, HashIpError};
 use crate::processors::map::{MapError, Mapping};
+use crate::processors::sanitize::{SanitizeError, Sanitizer};
+use crate::processors::truncate_stack::TruncateStack;
 use crate::processors::{ColumnStep, RecordStep};
 use crate::signals::Signal;
 use crate::signals::attributes::Keys;
@@ -39,10 +42,26 @@ pub enum ChainError {
         "`{id}` has conditions on attributes, which are asked before `map`, and on columns, which are asked after it: make two filters of it"
     )]
     MixedFilter { id: ComponentId },
+    #[error(
+        "`{id}` stands after `{after}`, expected the order `sanitize`, `hash_ip`, `truncate_stack`: a secret that was cut is not found any more"
+    )]
+    Order { id: ComponentId, after: ComponentId },
     #[error("`{id}`: {reason}")]
     Map { id: ComponentId, reason: Box<MapError> },
+    #[error("`{id}`: {reason}")]
+    Sanitize { id: ComponentId, reason: SanitizeError },
+    #[error("`{id}`: {reason}")]
+    HashIp { id: ComponentId, reason: HashIpError },
     #[error(transparent)]
     Uncleared(#[from] Uncleared),
+}
+
+/// The order of the steps that protect: a later one never stands before an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Sanitize,
+    HashIp,
+    TruncateStack,
 }
 
 impl Chain {
@@ -91,6 +110,8 @@ struct Builder<'a> {
     column_steps: Vec<Box<dyn ColumnStep>>,
     /// The first step that does not work on records.
     past_records: Option<ComponentId>,
+    /// The last of the steps that protect.
+    protected: Option<(Rank, ComponentId)>,
 }
 
 impl<'a> Builder<'a> {
@@ -103,6 +124,7 @@ impl<'a> Builder<'a> {
             map: None,
             column_steps: Vec::new(),
             past_records: None,
+            protected: None,
         }
     }
 
@@ -129,6 +151,16 @@ impl<'a> Builder<'a> {
                 self.past_records.get_or_insert_with(|| id.clone());
                 Ok(())
             }
+            ProcessorConfig::Sanitize(config) => {
+                let step = Sanitizer::new(config).map_err(|reason| ChainError::Sanitize { id: id.clone(), reason })?;
+                self.protection(id, Rank::Sanitize, step)
+            }
+            ProcessorConfig::HashIp(config) => {
+                let key = config.key.as_ref().map_or(self.secrets.ip_key, |key| key.expose().as_bytes());
+                let step = HashIp::new(config, Some(key)).map_err(|reason| ChainError::HashIp { id: id.clone(), reason })?;
+                self.protection(id, Rank::HashIp, step)
+            }
+            ProcessorConfig::TruncateStack(config) => self.protection(id, Rank::TruncateStack, TruncateStack::new(config)),
         }
     }
 
@@ -148,5 +180,13 @@ impl<'a> Builder<'a> {
         self.past_records.get_or_insert_with(|| id.clone());
         self.column_steps.push(Box::new(step));
         Ok(())
+    }
+
+    fn protection(&mut self, id: &ComponentId, rank: Rank, step: impl ColumnStep + 'static) -> Result<(), ChainError> {
+        match &self.protected {
+            Some((last, after)) if *last > rank => return Err(ChainError::Order { id: id.clone(), after: after.clone() }),
+            _ => self.protected = Some((rank, id.clone())),
+        }
+        self.column_step(id, step)
     }
 }

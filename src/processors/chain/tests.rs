@@ -6,11 +6,11 @@ use prost::Message;
 use super::*;
 use crate::config::Components;
 use crate::processors::config::ProcessorConfig;
-use crate::tables::{Columns, Raw};
+use crate::tables::Columns;
 
 const KEYS: ChainKeys<'static> = ChainKeys { id_key: b"an id key of tests", ip_key: b"an ip key of tests" };
 
-const WHOLE: &str = "map: {}\n";
+const WHOLE: &str = "map: {}\nsanitize: {}\nhash_ip: {}\ntruncate_stack: {}\n";
 
 /// 2026-11-24T12:00:00Z
 const NOW: Timestamp = Timestamp(1_795_521_600_000_000_000);
@@ -23,8 +23,7 @@ fn build_allowing(signal: Signal, processors: &str, allowed: Columns) -> Result<
 }
 
 fn build(signal: Signal, processors: &str) -> Result<Chain, String> {
-    let all = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]);
-    build_allowing(signal, processors, all)
+    build_allowing(signal, processors, Columns::NONE)
 }
 
 fn refused(signal: Signal, processors: &str, expected: &str) {
@@ -43,8 +42,17 @@ fn bytes(outcome: &Outcome) -> Vec<(crate::tables::Table, Vec<u8>)> {
 }
 
 #[test]
+fn the_chains_of_the_default_configuration_are_built() {
+    for signal in [Signal::Traces, Signal::Logs] {
+        assert!(build(signal, WHOLE).is_ok());
+    }
+    assert!(build(Signal::Metrics, "sanitize: {}").is_ok());
+    assert!(build(Signal::Metrics, WHOLE).is_ok());
+}
+
+#[test]
 fn an_unknown_processor_or_setting_is_named_with_the_nearest() {
-    refused(Signal::Traces, "filtre: {}", "did you mean `filter`?");
+    refused(Signal::Traces, "sanitise: {}", "did you mean `sanitize`?");
     refused(Signal::Traces, "filter: { dorp: [] }", "dorp");
 }
 
@@ -57,27 +65,33 @@ fn processors_in_an_order_that_cannot_be_meant_are_refused() {
     let check = |processors: &str, expected: &str| refused(Signal::Traces, processors, expected);
 
     check(&format!("map: {{}}\n{filter}"), "`filter/records` works on records, expected it before `map`");
+    check(&format!("map: {{}}\nsanitize: {{}}\n{attributes}"), "`attributes` works on records, expected it before `map`");
     check(&format!("{rows}map: {{}}\n"), "`filter/rows` works on the columns that `map` makes");
     check(rows, "`filter/rows` works on the columns that `map` makes");
     check(&format!("{mixed}{WHOLE}"), "make two filters of it");
+    check("sanitize: {}\nmap: {}\n", "`sanitize` works on the columns that `map` makes");
     check("map: {}\nmap/again: {}\n", "`map/again` is a second `map`");
+    check("map: {}\nhash_ip: {}\nsanitize: {}\n", "`sanitize` stands after `hash_ip`");
+    check("map: {}\nsanitize: {}\ntruncate_stack: {}\nhash_ip: {}\n", "`hash_ip` stands after `truncate_stack`");
+    refused(
+        Signal::Metrics,
+        &format!("sanitize: {{}}\n{filter}"),
+        "`filter/records` works on records, expected it before `sanitize`",
+    );
 
     assert!(build(Signal::Traces, &format!("{filter}{attributes}{WHOLE}{rows}")).is_ok());
 }
 
 #[test]
 fn a_chain_that_would_write_something_raw_is_refused() {
-    let check = |signal, processors: &str, allowed, expected: &str| {
-        let said = build_allowing(signal, processors, allowed).unwrap_err();
-        assert!(said.starts_with(expected), "`{said}` does not begin with `{expected}`");
-    };
-    let text = Columns::with_raw(&[Raw::Text, Raw::Id]);
-    check(Signal::Traces, "map: {}", Columns::NONE, "invocations.invocation_id, ");
-    check(Signal::Logs, "map: {}", text, "invocations.client_ip, rate_limits.client_ip would be written or exposed raw");
-    check(Signal::Metrics, "{}", Columns::NONE, "labels of metric points would be");
+    refused(Signal::Traces, "map: {}", "invocations.invocation_id");
+    let said = build(Signal::Logs, "map: {}\nsanitize: {}").unwrap_err();
+    assert!(said.starts_with("invocations.client_ip, rate_limits.client_ip would be written or exposed raw"), "{said}");
+    refused(Signal::Logs, "map: {}\nhash_ip: {}", "errors.stack_trace");
+    refused(Signal::Metrics, "{}", "labels of metric points would be");
+    refused(Signal::Metrics, "hash_ip: {}", "labels of metric points would be");
 
-    assert!(build_allowing(Signal::Logs, "map: {}", text.union(Columns::named("client_ip"))).is_ok());
-    assert!(build_allowing(Signal::Logs, "{}", Columns::NONE).is_ok());
+    assert!(build_allowing(Signal::Logs, "map: {}\nsanitize: {}", Columns::named("client_ip")).is_ok());
     assert!(build_allowing(Signal::Metrics, "{}", Columns::LABELS).is_ok());
 }
 
@@ -107,8 +121,28 @@ fn invocations_become_rows_and_filters_take_theirs_away() {
 }
 
 #[test]
+fn nothing_raw_is_left_in_rows_or_points() {
+    let secret = "AKIAIOSFODNN7EXAMPLE";
+    let address = "203.0.113.77";
+    let leaks = |text: &[u8]| [secret, address].into_iter().any(|raw| memchr::memmem::find(text, raw.as_bytes()).is_some());
+
+    let body = requests::with_secrets(secret, address).encode_to_vec();
+    let outcome = build(Signal::Traces, WHOLE).unwrap().process(Encoding::Protobuf, &body, NOW).unwrap();
+    assert_eq!(outcome.rows.len(), 2, "an invocation and an error");
+    assert!(outcome.tally.noted(Note::Redaction) > 0);
+    for (table, bytes) in bytes(&outcome) {
+        assert!(!leaks(&bytes), "{}", table.name());
+    }
+
+    let body = requests::point_with_secret(secret).encode_to_vec();
+    let outcome = build(Signal::Metrics, "sanitize: {}").unwrap().process(Encoding::Protobuf, &body, NOW).unwrap();
+    assert_eq!(outcome.points.list.len(), 1);
+    assert!(!leaks(format!("{:?}", outcome.points).as_bytes()));
+}
+
+#[test]
 fn points_that_are_not_supported_are_rejected_and_the_others_kept() {
-    let chain = build(Signal::Metrics, "{}").unwrap();
+    let chain = build(Signal::Metrics, "sanitize: {}").unwrap();
     let outcome = chain.process(Encoding::Protobuf, &requests::mixed_points().encode_to_vec(), NOW).unwrap();
     let tally = &outcome.tally;
     assert_eq!((tally.received, tally.rejected, tally.mapped, outcome.points.list.len()), (3, 2, 1, 1));
@@ -148,9 +182,12 @@ fn a_json_string_that_is_not_utf8_costs_only_itself() {
 #[test]
 fn a_body_that_is_no_request_is_malformed() {
     let chain = build(Signal::Traces, WHOLE).unwrap();
-    for (encoding, empty) in [(Encoding::Protobuf, ""), (Encoding::Json, "{}")] {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
         assert!(chain.process(encoding, b"\x0a\xff", NOW).is_err(), "{encoding:?}");
-        assert_eq!(chain.process(encoding, empty.as_bytes(), NOW).unwrap().tally, Tally::default());
+        assert_eq!(
+            chain.process(encoding, if encoding == Encoding::Json { b"{}" } else { b"" }, NOW).unwrap().tally,
+            Tally::default()
+        );
     }
 }
 
@@ -161,7 +198,7 @@ fn check_conservation(signal: Signal, body: &[u8], sent: u64) {
         "attributes: { actions: [{ key: faas.name, action: upsert, from_attribute: env }, { key: env, action: delete }] }\n";
     let rows =
         "filter/rows: { drop: [{ column: invocations.success, equals: false }, { column: errors.language, matches: '' }] }\n";
-    for processors in [WHOLE.to_owned(), format!("{filter}{edit}{WHOLE}{rows}"), filter.to_owned()] {
+    for processors in [WHOLE.to_owned(), format!("{filter}{edit}{WHOLE}{rows}"), format!("{filter}sanitize: {{}}\n")] {
         let chain = build(signal, &processors).unwrap();
         let once = chain.process(Encoding::Protobuf, body, NOW).unwrap();
         let again = chain.process(Encoding::Protobuf, body, NOW).unwrap();

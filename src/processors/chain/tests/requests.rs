@@ -80,6 +80,31 @@ pub(super) fn traces(count: u8) -> ExportTraceServiceRequest {
     of_spans(vec![text("service.name", "shop")], (0..count).map(span).collect())
 }
 
+/// A failed invocation with the secret and the address wherever a sender could have them.
+pub(super) fn with_secrets(secret: &str, address: &str) -> ExportTraceServiceRequest {
+    let message = format!("cannot sign with {secret} for {address}");
+    let exception = vec![
+        text("exception.type", "SignError"),
+        text("exception.message", &message),
+        text("exception.stacktrace", &format!("SignError: {message}\n    at sign (sign.js:1:1)")),
+    ];
+    let event = Event { name: "exception".to_owned(), attributes: exception, time_unix_nano: NOW.0, ..Event::default() };
+    let mut request = traces(1);
+    let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
+    span.events.push(event);
+    span.attributes.push(text("client.address", address));
+    span.attributes.push(text("cloud.region", secret));
+    span.attributes.push(text("error.type", &message));
+    request
+}
+
+pub(super) fn point_with_secret(secret: &str) -> ExportMetricsServiceRequest {
+    let attributes = vec![text("credential", secret)];
+    let point =
+        NumberDataPoint { attributes, time_unix_nano: NOW.0, value: Some(Number::AsInt(1)), ..NumberDataPoint::default() };
+    of_metrics(vec![metric(Data::Gauge(Gauge { data_points: vec![point] }))])
+}
+
 /// A gauge, an exponential histogram and a summary, of one point each.
 pub(super) fn mixed_points() -> ExportMetricsServiceRequest {
     let gauge = Gauge { data_points: vec![NumberDataPoint { value: Some(Number::AsDouble(0.5)), ..NumberDataPoint::default() }] };
