@@ -1,6 +1,201 @@
-//! The Iceberg exporter.
+//! The Iceberg exporter: rows of the log to the four tables, each once, whatever is killed and whenever.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`config`] | the exporter's section of the configuration |
+//! | [`cut`] | when held rows become a batch; pure |
+//! | [`committer`] | look, encode, journal, send, record: what to do next; pure |
+//! | [`interval`] | how often, and how long to wait after a failure; pure |
+//! | `driver` | a task per table that does what the committer says |
+//! | `encode` | rows to sorted row groups by partition |
+//! | `upload` | one Parquet file, and what the manifest says of it |
+//! | `schema` | the tables as Iceberg has them |
+//! | `catalog` | looking at a table, and a commit pinned to what was seen |
+//! | `storage` | the local warehouse, synced |
+//!
+//! Invariants:
+//! - A commit adds its rows and advances the watermark in one request, pinned to the head that the watermark was read with.
+//! - What cannot be committed stays in the log; nothing here drops a row.
+//! - `iceberg::` stands in this room only.
 
+mod catalog;
 pub mod committer;
 pub mod config;
 pub mod cut;
+mod driver;
+mod encode;
 pub mod interval;
+mod schema;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub use catalog::TableInfo;
+pub use config::IcebergConfig;
+pub use driver::{IcebergMetrics, LastCommit, TableState, TableStatus};
+
+use crate::tables::{Table, layout};
+use crate::wal::{Stream, StreamId, Wal};
+use catalog::{Connector, TableCatalog};
+use committer::{CatalogError, Committer};
+use cut::Cut;
+use driver::{Driver, Flush, Shared};
+use encode::Encoder;
+
+/// Flushes of one table that wait for its task.
+const FLUSHES: usize = 16;
+/// Between two tries of a drain.
+const DRAIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// What the exporter cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum ExporterError {
+    #[error("the system gives no thread to encode Parquet on")]
+    Thread(#[source] std::io::Error),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The rows are still in the log.
+    #[error("{table} could not be flushed: {why}")]
+    Flush { table: &'static str, why: String },
+}
+
+/// The four tables of one exporter, written in the background. Dropped without [`IcebergExporter::drain`] it ends what is under way.
+#[derive(Debug)]
+pub struct IcebergExporter {
+    tables: [Running; 4],
+}
+
+#[derive(Debug)]
+struct Running {
+    flushes: mpsc::Sender<Flush>,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// What a drain left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Rows that stay in the log until the next start, by table, with the reason.
+    pub left: Vec<(Table, u64, String)>,
+}
+
+impl IcebergExporter {
+    /// The log's streams of the exporter `id`, one a table in the order of [`Table::ALL`].
+    pub fn streams(id: &str) -> Vec<Stream> {
+        let stream = |table: Table| Stream { name: format!("{id}:{}", table.name()), schema: layout::schema_bytes(table) };
+        Table::ALL.map(stream).to_vec()
+    }
+
+    /// Starts a task per table. Waits for nothing: a catalog that cannot be reached is tried again in the background.
+    ///
+    /// # Errors
+    /// Only when the system gives no thread.
+    pub fn start(id: &str, config: &IcebergConfig, wal: &Wal, streams: [StreamId; 4]) -> Result<IcebergExporter, ExporterError> {
+        let encoder = Encoder::start().map_err(ExporterError::Thread)?;
+        let connector = Arc::new(Connector::new(config.clone()));
+        let cut = Cut { max_age: config.commit.max_age.get(), max_bytes: config.commit.max_bytes.bytes() };
+        let tables = Table::ALL.map(|table| {
+            let stream = streams[table.index()];
+            let shared = Arc::new(Shared::new(table));
+            let driver = Driver {
+                stream,
+                wal: wal.clone(),
+                catalog: TableCatalog::new(Arc::clone(&connector), table, wal.writer_id()),
+                encoder: encoder.clone(),
+                file: config.file,
+                committer: Committer::new(cut, wal.recorded(stream), wal.intents(stream)),
+                shared: Arc::clone(&shared),
+                name: format!("{id}:{}", table.name()),
+            };
+            let (flushes, wishes) = mpsc::channel(FLUSHES);
+            Running { flushes, shared, task: tokio::spawn(driver.run(wishes)) }
+        });
+        Ok(IcebergExporter { tables })
+    }
+
+    /// Cuts and commits everything that is held now; returns when it is in the tables.
+    ///
+    /// # Errors
+    /// The first failure of a table; the others are flushed all the same, and the rows are still in the log.
+    pub async fn flush(&self) -> Result<(), ExporterError> {
+        let mut first = Ok(());
+        for (table, outcome) in self.flush_each().await {
+            if let (Err(why), Ok(())) = (outcome, &first) {
+                first = Err(ExporterError::Flush { table: table.name(), why });
+            }
+        }
+        first
+    }
+
+    /// Flushes until all is committed or the grace is over, then ends. What is left stays in the log.
+    pub async fn drain(self, grace: Duration) -> DrainReport {
+        let end = Instant::now() + grace;
+        let mut last: Vec<(Table, String)> = Vec::new();
+        let drained = tokio::time::timeout_at(end, async {
+            loop {
+                let outcomes = self.flush_each().await;
+                last = outcomes.into_iter().filter_map(|(table, outcome)| Some((table, outcome.err()?))).collect();
+                if last.iter().all(|(table, _)| self.tables[table.index()].shared.status().state == TableState::Stopped) {
+                    break;
+                }
+                tokio::time::sleep(DRAIN_PAUSE).await;
+            }
+        });
+        let _ = drained.await;
+        let mut left = Vec::new();
+        for (table, running) in Table::ALL.into_iter().zip(self.tables) {
+            drop(running.flushes);
+            // A task in the middle of a commit may be ended: its intent is in the journal, and the next start looks.
+            let mut task = running.task;
+            if tokio::time::timeout_at(end.max(Instant::now() + DRAIN_PAUSE), &mut task).await.is_err() {
+                task.abort();
+            }
+            let status = running.shared.status();
+            if status.held.rows > 0 {
+                let why = last.iter().find(|(failed, _)| *failed == table).map(|(_, why)| why.clone()).or(status.last_error);
+                left.push((table, status.held.rows, why.unwrap_or_else(|| "the grace period was too short".to_owned())));
+            }
+        }
+        DrainReport { left }
+    }
+
+    /// One entry a table, in the order of [`Table::ALL`].
+    pub fn status(&self) -> Vec<TableStatus> {
+        self.tables.iter().map(|running| running.shared.status()).collect()
+    }
+
+    async fn flush_each(&self) -> Vec<(Table, Result<(), String>)> {
+        let mut answers = Vec::new();
+        for (table, running) in Table::ALL.into_iter().zip(&self.tables) {
+            let (reply, answer) = oneshot::channel();
+            let asked = running.flushes.send(reply).await;
+            answers.push((table, asked.map(|()| answer)));
+        }
+        let gone = || Err("its task has ended".to_owned());
+        let mut outcomes = Vec::new();
+        for (table, answer) in answers {
+            let outcome = match answer {
+                Ok(answer) => answer.await.unwrap_or_else(|_| gone()),
+                Err(_) => gone(),
+            };
+            outcomes.push((table, outcome));
+        }
+        outcomes
+    }
+}
+
+/// What the tables hold, by the catalog and their metadata alone; creates nothing.
+///
+/// # Errors
+/// When there is no catalog yet, or it cannot be read.
+pub async fn describe(config: &IcebergConfig) -> Result<Vec<TableInfo>, ExporterError> {
+    Ok(catalog::describe(config).await?)
+}

@@ -15,188 +15,22 @@
 //! - Only a look, or the catalog's own "committed" with our watermark in it, says that a commit happened.
 //! - An event that does not answer the last step is answered by a look, which is always right.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use iceberg::spec::DataFile;
 use uuid::Uuid;
 
 use super::cut::{Cut, Due};
 use super::interval::Interval;
 use crate::wal::{Held, Intent, Position, Recorded};
 
+mod messages;
 #[cfg(test)]
 mod tests;
 
+pub use messages::{Answer, Attempt, Batch, CatalogError, EncodeFailure, Event, Files, Look, Mark, Reason, Shape, Step};
+
 /// How long a table with nothing to do waits before it is asked again.
 const NOTHING_TO_DO: Duration = Duration::from_hours(1);
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// What the log holds for this table now. Only while waiting.
-    Held(Held),
-    /// Commit everything held now. Only while waiting, after a `Held`.
-    Flush,
-    /// The instant of `Step::Wait` is here.
-    Tick,
-    /// Answers `Step::Look`; `fresh` is an id that was never used, for the attempt that may follow.
-    Looked { look: Result<Look, CatalogError>, fresh: Uuid },
-    /// Answers `Step::Encode`.
-    Encoded(Result<Files, EncodeFailure>),
-    /// Answers `Step::Journal`: the intent is synced.
-    Journalled,
-    /// Answers `Step::Send`.
-    Answered(Answer),
-    /// Answers `Step::Record`: the record is synced; what the log holds since.
-    Recorded(Held),
-    /// `Step::Journal` or `Step::Record` could not be done.
-    Failed(String),
-}
-
-/// What to do next. The driver does it and brings back the event that answers it.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// Nothing before this instant, unless more is held or somebody wants a flush.
-    Wait(Instant),
-    Look,
-    Encode(Batch),
-    Journal(Intent),
-    Send(Attempt),
-    Record(Recorded),
-    /// This table does nothing more until the process is started again; its rows stay in the log.
-    Stop(Reason),
-}
-
-/// One version of the table, loaded once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
-    pub shape: Shape,
-    /// The snapshot that `main` points to; `None` for a table without snapshots.
-    pub head: Option<i64>,
-    /// The table's last sequence number.
-    pub sequence: i64,
-    /// The property `floe.watermark.<writer>`.
-    pub watermark: Option<Mark>,
-    /// The newest mark of this writer in the summaries on main's chain.
-    pub mark: Option<Mark>,
-    /// The snapshots on main's chain.
-    pub chain: Vec<i64>,
-    /// Whether the chain goes back to a snapshot without parent, so that nothing on it was expired.
-    pub whole: bool,
-}
-
-/// What data files are made for; files made for another shape are not committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// The table's uuid: another one under the same name is another table.
-    pub table: Uuid,
-    pub schema: i32,
-    pub spec: i32,
-}
-
-/// A position and the commit that reached it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    pub position: Position,
-    pub commit: Uuid,
-}
-
-/// All rows of the table in (`above`, `to`], as long as `max_bytes` of the log last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    pub above: Position,
-    pub to: Position,
-    pub max_bytes: u64,
-    /// Files of an earlier encoding that no attempt ever named: they may be deleted.
-    pub instead_of: Vec<String>,
-}
-
-/// Uploaded data files with all rows of the table in (`above`, `to`].
-#[derive(Clone, Debug)]
-pub struct Files {
-    pub shape: Shape,
-    pub above: Position,
-    /// At most the batch's `to`: the encoder may stop at an earlier position.
-    pub to: Position,
-    pub rows: u64,
-    pub bytes: u64,
-    pub data: Arc<[DataFile]>,
-}
-
-/// One commit request: asserts `intent.parent` as head, adds the files and sets the watermark to `intent.to`.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    pub intent: Intent,
-    /// `None` enrols this log with the table: an empty append.
-    pub files: Option<Files>,
-}
-
-/// What came back from a commit request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Applied, and this is our watermark as the catalog holds it now.
-    Committed(Option<Mark>),
-    /// The head moved, says the catalog. That does not mean "not applied".
-    Conflict,
-    TooMany {
-        retry_after: Option<Duration>,
-    },
-    /// Nobody knows.
-    Unknown(String),
-    Denied(String),
-    /// The catalog understood and will never do it.
-    Refused(String),
-}
-
-/// Why a table could not be looked at.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CatalogError {
-    #[error("the catalog or its warehouse cannot be reached: {0}")]
-    Unreachable(String),
-    #[error("the catalog denies access: {0}; check the credentials")]
-    Denied(String),
-    #[error("the table is gone; restart floe to create it again")]
-    Missing,
-    #[error("the table does not fit: {0}")]
-    Incompatible(String),
-}
-
-/// Why a batch could not be encoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeFailure {
-    /// The warehouse or the log's disk; it may pass.
-    #[error("the data files could not be written: {0}")]
-    Passing(String),
-    #[error("the warehouse denies access: {0}; check the credentials")]
-    Denied(String),
-    /// The rows cannot be read or do not fit the table; it will not pass.
-    #[error("the rows cannot be encoded: {0}")]
-    Lasting(String),
-}
-
-/// Why a table stopped.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// Rule 19.
-    #[error(
-        "another process commits rows of this log: the table is at position {} by commit {}, which this log does not know; \
-         stop the other process, or give a copied log directory a writer id of its own", .0.position.0, .0.commit
-    )]
-    Fenced(Mark),
-    /// Rule 20.
-    #[error(
-        "the watermark is gone and so is the snapshot that commit {0} was built on: whether its rows are in the table cannot be told; \
-         look for its files in the table, then resolve it by hand"
-    )]
-    Ambiguous(Uuid),
-    #[error(transparent)]
-    Catalog(CatalogError),
-    #[error(transparent)]
-    Encoding(EncodeFailure),
-    #[error("the catalog refuses the commit: {0}")]
-    Refused(String),
-}
 
 /// The state of one table's commits.
 #[derive(Clone, Debug)]
@@ -288,8 +122,9 @@ impl Committer {
                 self.held = held;
                 self.go_on(state, now)
             }
-            (state, Event::Flush) => {
-                self.flush = Some(self.held.to);
+            (state, Event::Flush(held)) => {
+                self.held = held;
+                self.flush = Some(held.to);
                 match state {
                     State::Backing { told: false, .. } => self.look(),
                     state => self.go_on(state, now),

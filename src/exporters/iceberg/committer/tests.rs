@@ -1,6 +1,8 @@
 //! The committer against a catalog made of a chain, a property and a network that keeps requests: single rules by hand, then every
 //! sequence of choices up to a depth, then random walks. Two naive ways show that the verdict can fail.
 
+use std::sync::Arc;
+
 use super::*;
 
 const TABLE: Uuid = Uuid::from_u128(1);
@@ -50,8 +52,7 @@ fn fresh(n: u128) -> Uuid {
 /// A committer that has looked and is told to flush rows up to 5.
 fn flushing(recorded: Recorded, intents: Vec<Intent>, seen: Look, now: Instant) -> (Committer, Step) {
     let mut committer = Committer::new(CUT, Some(recorded), intents);
-    assert!(matches!(committer.on(Event::Held(held(5, 5, now)), now), Step::Look));
-    committer.on(Event::Flush, now);
+    assert!(matches!(committer.on(Event::Flush(held(5, 5, now)), now), Step::Look));
     let step = committer.on(Event::Looked { look: Ok(seen), fresh: fresh(0) }, now);
     (committer, step)
 }
@@ -137,7 +138,7 @@ fn retry_after_is_not_overridden_by_a_flush() {
     committer.on(Event::Journalled, now);
     let told = Duration::from_mins(5);
     committer.on(Event::Answered(Answer::TooMany { retry_after: Some(told) }), now);
-    let Step::Wait(until) = committer.on(Event::Flush, now) else { panic!("expected to wait") };
+    let Step::Wait(until) = committer.on(Event::Flush(held(5, 5, now)), now) else { panic!("expected to wait") };
     assert_eq!(until, now + told);
 }
 

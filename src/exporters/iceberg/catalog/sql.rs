@@ -1,0 +1,130 @@
+//! The catalog in an SQLite file, in the layout of the Iceberg SQL catalogs: PyIceberg's `SqlCatalog("default", uri=…)` reads the same file.
+//!
+//! The library loads and creates tables. The commit is ours: the library's drops the error of the SQL commit, so that it may say
+//! "committed" when the disk was full, and it loads the table again first.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use iceberg::{Catalog as IcebergCatalog, CatalogBuilder as _, Error, ErrorKind, TableIdent};
+use iceberg_catalog_sql::{SqlBindStyle, SqlCatalog, SqlCatalogBuilder};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Connection, unreachable};
+use crate::exporters::iceberg::committer::CatalogError;
+use crate::exporters::iceberg::config::CatalogConfig;
+use crate::exporters::iceberg::storage::{SyncedStorage, make_directory};
+
+/// The catalog's name within the file; PyIceberg's own default.
+const NAME: &str = "default";
+/// How long a statement waits for another writer of the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// One connection a table.
+const CONNECTIONS: u32 = 4;
+
+const SWAP: &str = "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ? \
+     WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?";
+
+#[derive(Debug)]
+struct Sql {
+    catalog: SqlCatalog,
+    pool: SqlitePool,
+}
+
+/// Creates the file and the warehouse where they are missing.
+pub(in crate::exporters::iceberg) async fn connect(config: &CatalogConfig) -> Result<Arc<dyn Connection>, CatalogError> {
+    let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
+    let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
+    for directory in path.parent().into_iter().chain([warehouse.as_path()]) {
+        let cannot = |error| CatalogError::Unreachable(format!("cannot create {}: {error}", directory.display()));
+        make_directory(directory).map_err(cannot)?;
+    }
+    open(&path, &warehouse, true).await
+}
+
+/// For reading what is there.
+pub(in crate::exporters::iceberg) async fn connect_existing(config: &CatalogConfig) -> Result<Arc<dyn Connection>, CatalogError> {
+    let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
+    let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
+    if !path.is_file() {
+        return Err(CatalogError::Unreachable(format!("there is no catalog at {} yet", path.display())));
+    }
+    open(&path, &warehouse, false).await
+}
+
+async fn open(path: &Path, warehouse: &Path, create: bool) -> Result<Arc<dyn Connection>, CatalogError> {
+    let cannot = |error: sqlx::Error| CatalogError::Unreachable(format!("cannot open {}: {error}", path.display()));
+    // A commit is on the disk when it is answered: the log lets go of its rows then.
+    let mut options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(create)
+        .busy_timeout(BUSY_TIMEOUT)
+        .synchronous(SqliteSynchronous::Full);
+    if create {
+        options = options.journal_mode(SqliteJournalMode::Wal);
+    }
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await.map_err(cannot)?;
+    let catalog = SqlCatalogBuilder::default()
+        .uri(uri(path))
+        .warehouse_location(format!("file://{}", warehouse.display()))
+        .sql_bind_style(SqlBindStyle::QMark)
+        .prop("pool.max-connections", CONNECTIONS.to_string())
+        .with_storage_factory(Arc::new(SyncedStorage::default()))
+        .load(NAME, std::collections::HashMap::new())
+        .await
+        .map_err(|error| unreachable(&error))?;
+    Ok(Arc::new(Sql { catalog, pool }))
+}
+
+/// A path as the SQL library wants it: percent-encoded.
+fn uri(path: &Path) -> String {
+    let mut uri = String::from("sqlite://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            byte => uri.extend(['%', hex(byte >> 4), hex(byte & 15)]),
+        }
+    }
+    uri + "?mode=rw"
+}
+
+/// A digit of `0` to `F`.
+fn hex(digit: u8) -> char {
+    char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+#[async_trait]
+impl Connection for Sql {
+    fn catalog(&self) -> &dyn IcebergCatalog {
+        &self.catalog
+    }
+
+    async fn swap(&self, table: &TableIdent, from: &str, to: &str) -> Result<bool, Error> {
+        let swapped = sqlx::query(SWAP)
+            .bind(to)
+            .bind(from)
+            .bind(NAME)
+            .bind(table.namespace().join("."))
+            .bind(table.name())
+            .bind(from)
+            .execute(&self.pool)
+            .await;
+        match swapped {
+            Ok(done) => Ok(done.rows_affected() > 0),
+            Err(error) => Err(Error::new(ErrorKind::Unexpected, "the catalog's file cannot be written").with_source(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_any_character_becomes_a_uri() {
+        assert_eq!(uri(Path::new("/a b/c?#%é.db")), "sqlite:///a%20b/c%3F%23%25%C3%A9.db?mode=rw");
+    }
+}

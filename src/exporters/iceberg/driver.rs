@@ -1,0 +1,282 @@
+//! Does what the committer says, for one table: a task that brings each step's event back. It decides nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::catalog::{Catalog, TableCatalog};
+use super::committer::{Answer, Attempt, Batch, Committer, EncodeFailure, Event, Files, Reason, Step};
+use super::config::FileConfig;
+use super::encode::{Encoder, Job};
+use crate::tables::Table;
+use crate::wal::{Held, Position, StreamId, Wal};
+
+/// While rows come in at full speed the committer is asked no more often than this.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// What a table's exporter does now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TableState {
+    /// Has not seen its table yet.
+    #[default]
+    Starting,
+    Waiting,
+    Encoding,
+    Committing,
+    /// After a failure; the rows are in the log.
+    Retrying,
+    /// For good, until the process is started again; `last_error` says why.
+    Stopped,
+}
+
+/// The last commit of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastCommit {
+    pub at: SystemTime,
+    pub position: Position,
+    pub rows: u64,
+    pub files: u64,
+    /// Parquet bytes.
+    pub bytes: u64,
+}
+
+/// One table, as the status shows it.
+#[derive(Clone, Debug)]
+pub struct TableStatus {
+    pub table: Table,
+    pub state: TableState,
+    /// Rows up to this position are in the table.
+    pub watermark: Position,
+    pub held: Held,
+    pub last_commit: Option<LastCommit>,
+    /// The failure it waits after now, or stopped for.
+    pub last_error: Option<String>,
+    pub metrics: Arc<IcebergMetrics>,
+}
+
+/// Counters of one table since the start of the process.
+#[derive(Debug, Default)]
+pub struct IcebergMetrics {
+    pub commits: AtomicU64,
+    pub rows: AtomicU64,
+    pub files: AtomicU64,
+    /// Parquet bytes committed.
+    pub bytes: AtomicU64,
+    /// Times the head had moved.
+    pub conflicts: AtomicU64,
+    /// Looks, encodings and commits that failed, or whose outcome nobody knows.
+    pub failures: AtomicU64,
+    /// Microseconds spent on encoding and uploading.
+    pub encode_micros: AtomicU64,
+}
+
+impl IcebergMetrics {
+    fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+/// Somebody's wish to have everything committed that is held now.
+pub(super) type Flush = oneshot::Sender<Result<(), String>>;
+
+/// What others see of the task.
+#[derive(Debug)]
+pub(super) struct Shared {
+    status: Mutex<TableStatus>,
+}
+
+impl Shared {
+    pub(super) fn new(table: Table) -> Shared {
+        let status = TableStatus {
+            table,
+            state: TableState::default(),
+            watermark: Position(0),
+            held: Held::default(),
+            last_commit: None,
+            last_error: None,
+            metrics: Arc::default(),
+        };
+        Shared { status: Mutex::new(status) }
+    }
+
+    pub(super) fn status(&self) -> TableStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut TableStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Everything one table's task needs.
+pub(super) struct Driver {
+    pub(super) stream: StreamId,
+    pub(super) wal: Wal,
+    pub(super) catalog: TableCatalog,
+    pub(super) encoder: Encoder,
+    pub(super) file: FileConfig,
+    pub(super) committer: Committer,
+    pub(super) shared: Arc<Shared>,
+    /// The table's name in the log lines: `<exporter id>:<table>`.
+    pub(super) name: String,
+}
+
+/// A flush that waits for a position.
+struct Waiter {
+    to: Position,
+    reply: Flush,
+}
+
+impl Driver {
+    /// Runs until `flushes` is closed and nothing is under way.
+    pub(super) async fn run(mut self, mut flushes: mpsc::Receiver<Flush>) {
+        let mut held = self.wal.held(self.stream);
+        let metrics = self.shared.status().metrics;
+        let mut waiters: Vec<Waiter> = Vec::new();
+        let first = *held.borrow_and_update();
+        let mut event = Event::Held(first);
+        loop {
+            let before = self.committer.trouble().map(str::to_owned);
+            let step = self.committer.on(event, Instant::now());
+            self.publish(&step, before.as_deref(), *held.borrow());
+            self.settle(&step, &mut waiters);
+            event = match step {
+                Step::Wait(until) => match wait(until, &mut held, &mut flushes).await {
+                    Woken::Flush(reply) => {
+                        let now = *held.borrow_and_update();
+                        waiters.push(Waiter { to: if now.rows == 0 { Position(0) } else { now.to }, reply });
+                        Event::Flush(now)
+                    }
+                    Woken::Held(now) => Event::Held(now),
+                    Woken::Time => Event::Tick,
+                    Woken::Closed => return,
+                },
+                Step::Look => Event::Looked { look: self.catalog.look().await, fresh: Uuid::new_v4() },
+                Step::Encode(batch) => Event::Encoded(self.encode(batch, &metrics).await),
+                Step::Journal(intent) => match self.wal.intend(self.stream, intent).await {
+                    Ok(()) => Event::Journalled,
+                    Err(error) => Event::Failed(format!("the commit cannot be written down: {error}")),
+                },
+                Step::Send(attempt) => Event::Answered(self.send(&attempt, &metrics).await),
+                Step::Record(recorded) => match self.wal.record(self.stream, recorded).await {
+                    Ok(()) => Event::Recorded(*held.borrow_and_update()),
+                    Err(error) => Event::Failed(format!("the commit cannot be recorded: {error}")),
+                },
+                Step::Stop(reason) => return stopped(reason, flushes).await,
+            };
+            if matches!(&event, Event::Looked { look: Err(_), .. } | Event::Encoded(Err(_)) | Event::Failed(_)) {
+                IcebergMetrics::add(&metrics.failures, 1);
+            }
+        }
+    }
+
+    async fn encode(&self, batch: Batch, metrics: &IcebergMetrics) -> Result<Files, EncodeFailure> {
+        let Some(target) = self.catalog.target() else {
+            return Err(EncodeFailure::Passing("the table was not looked at".to_owned()));
+        };
+        let rows = self.wal.read(self.stream, batch.above, batch.to);
+        let start = Instant::now();
+        let files = self.encoder.encode(Job { target, batch, rows, file: self.file }).await;
+        IcebergMetrics::add(&metrics.encode_micros, u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        files
+    }
+
+    async fn send(&self, attempt: &Attempt, metrics: &IcebergMetrics) -> Answer {
+        let answer = self.catalog.send(attempt).await;
+        match &answer {
+            Answer::Committed(_) => self.committed(attempt, metrics),
+            Answer::Conflict => IcebergMetrics::add(&metrics.conflicts, 1),
+            _ => IcebergMetrics::add(&metrics.failures, 1),
+        }
+        answer
+    }
+
+    fn committed(&self, attempt: &Attempt, metrics: &IcebergMetrics) {
+        let (rows, files, bytes) =
+            attempt.files.as_ref().map_or((0, 0, 0), |files| (files.rows, files.data.len() as u64, files.bytes));
+        for (counter, n) in [(&metrics.commits, 1), (&metrics.rows, rows), (&metrics.files, files), (&metrics.bytes, bytes)] {
+            IcebergMetrics::add(counter, n);
+        }
+        let position = attempt.intent.to;
+        let commit = LastCommit { at: SystemTime::now(), position, rows, files, bytes };
+        self.shared.change(|status| status.last_commit = Some(commit));
+        info!(table = self.name, rows, files, bytes, position = position.0, "committed");
+    }
+
+    fn publish(&self, step: &Step, before: Option<&str>, held: Held) {
+        let trouble = self.committer.trouble();
+        match step {
+            Step::Stop(reason) => error!(table = self.name, %reason, "the table stopped; its rows stay in the log"),
+            _ if trouble == before => {}
+            _ if trouble.is_some() => {
+                warn!(table = self.name, trouble, "the table is not written for now; its rows stay in the log");
+            }
+            _ => info!(table = self.name, "the table is written again"),
+        }
+        self.shared.change(|status| {
+            status.state = match step {
+                Step::Wait(_) if trouble.is_some() => TableState::Retrying,
+                Step::Wait(_) => TableState::Waiting,
+                Step::Look if status.state == TableState::Starting => TableState::Starting,
+                Step::Encode(_) => TableState::Encoding,
+                Step::Stop(_) => TableState::Stopped,
+                Step::Look | Step::Journal(_) | Step::Send(_) | Step::Record(_) => TableState::Committing,
+            };
+            status.watermark = self.committer.recorded().map_or(Position(0), |recorded| recorded.position);
+            status.held = held;
+            status.last_error = trouble.map(str::to_owned);
+        });
+    }
+
+    /// Answers the flushes that are done, or that met a failure.
+    fn settle(&self, step: &Step, waiters: &mut Vec<Waiter>) {
+        let committed = self.committer.recorded().map_or(Position(0), |recorded| recorded.position);
+        for waiter in std::mem::take(waiters) {
+            let outcome = match (step, self.committer.trouble()) {
+                _ if waiter.to <= committed => Ok(()),
+                (Step::Wait(_) | Step::Stop(_), Some(trouble)) => Err(trouble.to_owned()),
+                _ => {
+                    waiters.push(waiter);
+                    continue;
+                }
+            };
+            // Who asked may be gone.
+            let _ = waiter.reply.send(outcome);
+        }
+    }
+}
+
+enum Woken {
+    Time,
+    Held(Held),
+    Flush(Flush),
+    Closed,
+}
+
+async fn wait(until: Instant, held: &mut watch::Receiver<Held>, flushes: &mut mpsc::Receiver<Flush>) -> Woken {
+    let more = async {
+        tokio::time::sleep(BREATH).await;
+        match held.changed().await {
+            Ok(()) => *held.borrow_and_update(),
+            // The log is closed: nothing more will come.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        flush = flushes.recv() => flush.map_or(Woken::Closed, Woken::Flush),
+        () = tokio::time::sleep_until(until.into()) => Woken::Time,
+        held = more => Woken::Held(held),
+    }
+}
+
+/// A stopped table answers every flush with its reason.
+async fn stopped(reason: Reason, mut flushes: mpsc::Receiver<Flush>) {
+    while let Some(reply) = flushes.recv().await {
+        let _ = reply.send(Err(reason.to_string()));
+    }
+}
