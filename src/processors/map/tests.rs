@@ -1,7 +1,14 @@
 //! Requests as SDKs send them, through the decoder, to rows.
 
 mod columns;
+mod deployments;
+mod errors;
 mod invocations;
+mod laws;
+mod logs;
+mod metrics;
+mod rate_limits;
+mod times;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -205,7 +212,7 @@ fn failed(mut span: Span, message: &str) -> Span {
 }
 
 fn with_exception(mut span: Span, attributes: &[KeyValue]) -> Span {
-    let time_unix_nano = span.end_time_unix_nano - 1_000_000;
+    let time_unix_nano = span.end_time_unix_nano.saturating_sub(1_000_000);
     let attributes = attributes.to_vec();
     span.events.push(span::Event { time_unix_nano, name: "exception".to_owned(), attributes, ..Default::default() });
     span

@@ -54,7 +54,7 @@ fn in_units(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         _ if duration.subsec_millis() != 0 => format!("{}ms", duration.as_millis()),
-        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds > 86_400 && seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
         _ if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
         _ => format!("{seconds}s"),
     }

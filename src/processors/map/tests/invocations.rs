@@ -29,8 +29,8 @@ fn rule_a_takes_servers_and_consumers_with_the_platforms_id() {
 #[test]
 fn rule_b_takes_a_handler_of_any_kind_that_is_the_root_of_its_invocation() {
     let handler = attr("cloudflare.handler_type", "scheduled");
-    alone(INTERNAL, &[handler.clone()], true);
-    alone(CLIENT, &[handler.clone()], true);
+    alone(INTERNAL, std::slice::from_ref(&handler), true);
+    alone(CLIENT, std::slice::from_ref(&handler), true);
     alone(INTERNAL, &[handler.clone(), attr("cloudflare.invocation.sequence.number", 1)], true);
     alone(INTERNAL, &[handler.clone(), attr("cloudflare.invocation.sequence.number", 4)], false);
     alone(SERVER, &[handler, attr("faas.invocation_id", "x"), attr("cloudflare.invocation.sequence.number", 2)], false);
