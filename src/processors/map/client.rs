@@ -1,10 +1,10 @@
 //! The client's address: the first source that can be read as one, in its canonical form.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use super::lookup::{Attr, Lookup};
-
+use crate::processors::hash_ip;
 use crate::signals::Value;
 
 const SOURCES: [Attr; 8] = [
@@ -64,5 +64,5 @@ fn address(text: &str) -> Option<Cow<'_, str>> {
     if text.parse::<Ipv4Addr>().is_ok() {
         return Some(Cow::Borrowed(text));
     }
-    text.parse().ok().map(|address: IpAddr| Cow::Owned(address.to_string()))
+    hash_ip::parse(text).map(|address| Cow::Owned(address.to_string()))
 }

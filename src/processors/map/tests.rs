@@ -3,6 +3,7 @@
 mod columns;
 mod deployments;
 mod errors;
+mod fixtures;
 mod invocations;
 mod laws;
 mod logs;

@@ -200,6 +200,11 @@ fn the_client_is_the_first_address_that_can_be_read() {
     check(mapped.invocation("client_ip"), "NULL");
     assert_eq!(mapped.tally.noted(Note::UnreadableAddress), 1);
     column("client_ip", &[attr("client.address", "host"), attr("net.peer.ip", "2001:DB8:0::1")], "2001:db8::1");
+    for (sent, expected) in
+        [("203.0.113.9:443", "203.0.113.9"), ("[2001:db8::9]:443", "2001:db8::9"), ("::ffff:203.0.113.9", "203.0.113.9")]
+    {
+        column("client_ip", &[attr("client.address", sent)], expected);
+    }
     column("client_ip", &[attr("http.request.header.x-real-ip", &["203.0.113.9"][..])], "203.0.113.9");
 }
 
