@@ -370,7 +370,14 @@ impl Wal {
 
     /// What the stream has at or below `position` in the segment that goes on above it. Counted here, where no append waits for it.
     async fn split(&self, stream: StreamId, position: Position) -> Result<Amount, JournalError> {
-        let split = self.shared.lock().split(stream, position);
+        let split = {
+            let state = self.shared.lock();
+            if state.last_recorded(stream).is_some_and(|last| position <= last.position) {
+                // Nothing changes, or the thread refuses it; the segment may be gone.
+                return Ok(Amount::default());
+            }
+            state.split(stream, position)
+        };
         let extent = match split {
             Ok(amount) => return Ok(amount),
             Err(extent) => extent,

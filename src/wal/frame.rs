@@ -269,3 +269,75 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) fn length(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: Seed = Seed(42);
+
+    fn header() -> Header {
+        let streams =
+            vec![Stream { name: "iceberg:errors".into(), schema: vec![1, 2, 3] }, Stream { name: "b".into(), schema: vec![] }];
+        Header::new(Uuid::from_u128(5), Position(6), Position(7), streams)
+    }
+
+    fn frame() -> (Head, Vec<u8>) {
+        let bodies: [&[u8]; 2] = [b"some rows", b"more"];
+        let entry =
+            |(stream, body): (u16, &[u8])| EntryHead { stream, rows: 3, length: length(body.len()), crc: crc32c::crc32c(body) };
+        let entries = (0..).zip(bodies).map(entry).collect();
+        let head = Head { position: Position(9), appended: 1_700_000_000_000, id: Fingerprint([8; 16]), entries };
+        let mut bytes = Vec::new();
+        head.encode(SEED, &mut bytes);
+        bytes.extend_from_slice(&bodies.concat());
+        (head, bytes)
+    }
+
+    fn is_whole(bytes: &[u8]) -> bool {
+        matches!(Head::parse(bytes, SEED), Parsed::Whole(head, len) if head.matches(&bytes[len..]))
+    }
+
+    #[test]
+    fn what_is_encoded_is_parsed() {
+        let bytes = header().encode();
+        assert_eq!(Header::parse(&bytes), Parsed::Whole(header(), bytes.len()));
+        let (head, bytes) = frame();
+        assert!(is_whole(&bytes));
+        assert_eq!(Head::parse(&bytes, SEED), Parsed::Whole(head, Head::len_with(2)));
+    }
+
+    #[test]
+    fn one_cut_at_any_byte_is_short_or_does_not_match() {
+        let bytes = header().encode();
+        for len in 0..bytes.len() {
+            assert!(matches!(Header::parse(&bytes[..len]), Parsed::Short(needed) if needed > len), "{len}");
+        }
+        let (_, bytes) = frame();
+        for len in 0..bytes.len() {
+            assert!(!is_whole(&bytes[..len]), "{len}");
+            assert!(
+                len >= Head::len_with(2) || matches!(Head::parse(&bytes[..len], SEED), Parsed::Short(needed) if needed > len),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_with_any_bit_flipped_is_not_taken_for_whole() {
+        for (mut bytes, is_header) in [(header().encode(), true), (frame().1, false)] {
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let whole = if is_header { matches!(Header::parse(&bytes), Parsed::Whole(..)) } else { is_whole(&bytes) };
+                assert!(!whole, "bit {bit}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_segment_is_none_here() {
+        let (_, bytes) = frame();
+        assert_eq!(Head::parse(&bytes, Seed::new(Uuid::from_u128(5), Position(7))), Parsed::Bad);
+    }
+}

@@ -1,8 +1,8 @@
 //! The thread that owns the files. It takes what is waiting, writes it as one buffer, syncs once and answers all; commits are
 //! written down in between.
 //!
-//! A reply never waits for more than one sync of rows that began after its append. Twice a segment, when the next one is made, it may
-//! also wait for that.
+//! A reply never waits for more than one sync of rows that began after its append. Once a segment it may also wait until the next one
+//! is made: its header is synced and its directory. That fails without breaking the log, as nothing in it was acknowledged.
 
 use std::io;
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ struct Active {
 pub(super) struct Writer {
     pub(super) config: WalConfig,
     pub(super) directory: PathBuf,
-    pub(super) writer: Uuid,
+    pub(super) owner: Uuid,
     pub(super) streams: Vec<Stream>,
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Journal,
@@ -103,7 +103,7 @@ impl Writer {
     pub(super) fn new(
         config: WalConfig,
         directory: PathBuf,
-        writer: Uuid,
+        owner: Uuid,
         streams: Vec<Stream>,
         shared: Arc<Shared>,
         journal: Journal,
@@ -111,7 +111,7 @@ impl Writer {
         given: Position,
         broken: watch::Sender<Option<Arc<io::Error>>>,
     ) -> Writer {
-        Writer { config, directory, writer, streams, shared, journal, window, given, broken, active: None, buffer: Vec::new() }
+        Writer { config, directory, owner, streams, shared, journal, window, given, broken, active: None, buffer: Vec::new() }
     }
 
     /// Works until it is told to close, every handle is gone, or the log is broken. Who asked to close is told by the caller, when the
@@ -276,7 +276,7 @@ impl Writer {
             return Ok(());
         }
         let (after, first) = (self.shared.lock().synced, Position(self.given.0 + 1));
-        let header = Header::new(self.writer, after, first, self.streams.clone());
+        let header = Header::new(self.owner, after, first, self.streams.clone());
         let bytes = header.encode();
         let path = self.directory.join(segment::name(first));
         let storage = &self.shared.storage;

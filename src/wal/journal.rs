@@ -210,8 +210,9 @@ fn read(bytes: &[u8], writer: Uuid) -> Result<Option<Content>, Broken> {
         at += len;
     }
     let is_whole = at >= HEADER + image;
-    // The last entry may be torn; one behind it may not be there.
-    let goes_on = (at + 1..bytes.len()).any(|at| Fact::parse(&bytes[at..], seed).is_some());
+    // The last entry may be torn; one behind it may not be there. Behind the last byte that is not zero there is none.
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let goes_on = (at + 1..used).any(|at| Fact::parse(&bytes[at..], seed).is_some());
     if goes_on || !is_whole { Err(Broken) } else { Ok(Some(Content { generation, facts })) }
 }
 
@@ -225,4 +226,93 @@ fn header(bytes: &[u8], writer: Uuid) -> Option<(u64, usize)> {
     let is_ours = magic == MAGIC && version == VERSION && owner == *writer.as_bytes();
     let is_whole = crc32c::crc32c(&header[..HEADER - 4]) == crc && entries.get(..len).map(crc32c::crc32c) == Some(image_crc);
     (is_ours && is_whole).then_some((generation, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage::memory::Memory;
+    use super::super::{Intent, Position, Recorded};
+    use super::*;
+
+    const WRITER: Uuid = Uuid::from_u128(3);
+
+    fn intent(to: u64, files: usize) -> Fact {
+        let (commit, table) = (Uuid::from_u128(u128::from(to)), Uuid::nil());
+        let files = (0..files).map(|n| format!("data/date=2026-01-01/{n}.parquet")).collect();
+        let intent = Intent { commit, table, above: Position(0), to: Position(to), parent: Some(-4), parent_sequence: 5, files };
+        Fact::Intent { stream: "a".into(), intent }
+    }
+
+    fn recorded(stream: &str, position: u64, floor: u64) -> Fact {
+        let recorded = Recorded { position: Position(position), commit: Uuid::from_u128(1), table: Uuid::from_u128(2) };
+        Fact::Recorded { stream: stream.into(), recorded, floor: Position(floor) }
+    }
+
+    fn some_facts() -> Vec<Fact> {
+        vec![recorded("b", 4, 3), Fact::Damaged { first: Position(5), last: Position(6) }, intent(9, 2)]
+    }
+
+    fn said_by(facts: &[Fact]) -> Facts {
+        let mut said = Facts::default();
+        facts.iter().cloned().for_each(|fact| said.apply(fact));
+        said
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_reopening() {
+        let disk = Memory::default();
+        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+        journal.write(some_facts()).unwrap();
+        disk.cut_power(0);
+        for _ in 0..3 {
+            let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+            assert_eq!(journal.facts(), &said_by(&some_facts()));
+            assert_eq!(journal.facts().highest(), Position(9));
+        }
+    }
+
+    #[test]
+    fn a_full_journal_goes_over_to_the_other_file_without_new_room() {
+        let disk = Memory::default();
+        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+        disk.faults.room.store(0, std::sync::atomic::Ordering::SeqCst);
+        for n in 1..2000 {
+            journal.write(vec![intent(n, 3)]).unwrap();
+            journal.write(vec![recorded("a", n, n)]).unwrap();
+        }
+        assert!(journal.generation > 3, "{}", journal.generation);
+        let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+        assert_eq!(journal.facts(), &said_by(&[recorded("a", 1999, 1999)]));
+    }
+
+    #[test]
+    fn a_journal_grows_with_its_open_intents() {
+        let disk = Memory::default();
+        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+        let facts: Vec<Fact> = (1..40).map(|n| intent(n, 300)).collect();
+        for fact in &facts {
+            journal.write(vec![fact.clone()]).unwrap();
+        }
+        let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+        assert_eq!(journal.facts(), &said_by(&facts));
+    }
+
+    #[test]
+    fn damage_is_seen_or_costs_the_last_entry_only() {
+        let mut bytes = image(&said_by(&some_facts()[..1]), WRITER, 4);
+        for fact in &some_facts()[1..] {
+            fact.encode(seed(WRITER, 4), &mut bytes);
+        }
+        bytes.resize(bytes.len() + 64, 0);
+        let without_last = said_by(&some_facts()[..2]);
+        let whole = said_by(&some_facts());
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            match read(&bytes, WRITER) {
+                Err(Broken) | Ok(None) => {}
+                Ok(Some(content)) => assert!([&without_last, &whole].contains(&&content.facts), "bit {bit}: {:?}", content.facts),
+            }
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
 }

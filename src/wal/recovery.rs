@@ -137,16 +137,16 @@ impl Recovery<'_> {
         let mut lost: Option<(Position, Position)> = None;
         while let Some(found) = self.disk("read", path, scanner.next())? {
             if let Found::Frame { head, .. } = found {
-                lost = Some((lost.map_or(head.position, |(first, _)| first), head.position));
+                lost = Some((lost.map_or(head.position, |(oldest, _)| oldest), head.position));
             }
         }
-        let Some((first, last)) = lost else {
+        let Some((oldest, newest)) = lost else {
             return self.disk("remove", path, self.storage.remove(path));
         };
         let aside = self.aside()?.join(path.file_name().unwrap_or_default());
         self.disk("set aside", path, self.storage.rename(path, &aside))?;
-        recovered.given = recovered.given.max(last);
-        recovered.damaged.push(Damage { first, last, rows: 0, file: Some(aside) });
+        recovered.given = recovered.given.max(newest);
+        recovered.damaged.push(Damage { first: oldest, last: newest, rows: 0, file: Some(aside) });
         Ok(())
     }
 

@@ -66,7 +66,7 @@ impl Memory {
             let mut content = file.content.lock().unwrap();
             let Content { now, synced } = &mut *content;
             let same = now.iter().zip(synced.iter()).take_while(|(now, synced)| now == synced).count();
-            let reached = (same + kept).min(now.len());
+            let reached = same.saturating_add(kept).min(now.len());
             let mut left = now[..reached].to_vec();
             left.extend_from_slice(synced.get(reached..).unwrap_or_default());
             now.clone_from(&left);
@@ -79,6 +79,20 @@ impl Memory {
         let mut paths: Vec<PathBuf> = names.now.keys().filter(|path| path.to_string_lossy().ends_with(suffix)).cloned().collect();
         paths.sort();
         paths
+    }
+
+    /// Another disk with the same content.
+    pub(in crate::wal) fn copy(&self) -> Memory {
+        let copy = Memory::default();
+        let names = self.names.lock().unwrap();
+        let duplicate = |file: &Arc<MemoryFile>| {
+            let now = file.content.lock().unwrap().now.clone();
+            let content = Mutex::new(Content { synced: now.clone(), now });
+            Arc::new(MemoryFile { content, faults: Arc::clone(&copy.faults) })
+        };
+        let now: HashMap<_, _> = names.now.iter().map(|(path, file)| (path.clone(), duplicate(file))).collect();
+        *copy.names.lock().unwrap() = Names { synced: now.clone(), now };
+        copy
     }
 
     /// Changes a file behind everyone's back.

@@ -1,0 +1,93 @@
+//! Full and failing disks (rules 3 and 6).
+
+use super::*;
+
+async fn fill(wal: &Wal, from: u64) -> u64 {
+    for n in from.. {
+        if wal.append(id(n), payload(&[(0, 2)])).await.is_err() {
+            return n;
+        }
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn past_max_bytes_senders_are_told_later_until_rows_are_committed() {
+    let disk = Memory::default();
+    let config = WalConfig { max_bytes: ByteSize::kib(4), ..config() };
+    let wal = try_open(&disk, &config, &["a"]).unwrap().0;
+    let refused = fill(&wal, 1).await;
+    assert!(matches!(wal.append(id(refused), payload(&[(0, 2)])).await, Err(AppendError::Full { .. })));
+    assert!(wal.fill() > 0.9 && wal.fill() <= 1.0, "{}", wal.fill());
+    wal.record(StreamId(0), recorded(refused - 1)).await.unwrap();
+    add(&wal, refused, &[(0, 2)]).await;
+    assert!(wal.fill() < 0.2, "{}", wal.fill());
+}
+
+#[tokio::test]
+async fn a_request_that_never_fits_is_not_told_later() {
+    let disk = Memory::default();
+    let config = WalConfig { max_bytes: ByteSize(1000), ..config() };
+    let wal = try_open(&disk, &config, &["a"]).unwrap().0;
+    let error = wal.append(id(1), payload(&[(0, 200)])).await.unwrap_err();
+    assert!(matches!(error, AppendError::TooLarge { .. }) && !error.is_retryable());
+}
+
+/// Fills the disk, drains the log and goes on.
+async fn a_full_disk(fails_cut: bool) {
+    let disk = Memory::default();
+    let wal = open(&disk);
+    add(&wal, 1, &[(0, 1)]).await;
+    disk.faults.room.store(1100, SeqCst);
+    disk.faults.fails_cut.store(fails_cut, SeqCst);
+    let refused = fill(&wal, 2).await;
+    assert!(matches!(wal.append(id(refused), payload(&[(0, 2)])).await, Err(AppendError::Disk(_))));
+    let kept: Vec<u64> = held(&wal, 0).iter().map(|(position, _)| *position).collect();
+    assert_eq!(kept, (1..refused).collect::<Vec<_>>());
+    // The journal needs no room.
+    wal.record(StreamId(0), recorded(refused - 1)).await.unwrap();
+    let position = add(&wal, refused, &[(0, 2)]).await;
+    assert!(position.0 >= refused);
+    wal.close().await;
+    disk.cut_power(usize::MAX);
+    let (wal, opened) = try_open(&disk, &config(), &["a", "b"]).unwrap();
+    assert_eq!((held(&wal, 0), opened.damaged), (vec![(position.0, 2)], vec![]));
+}
+
+#[tokio::test]
+async fn a_full_disk_drains_and_goes_on() {
+    a_full_disk(false).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_that_cannot_be_cut_back_drains_and_goes_on() {
+    a_full_disk(true).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_can_be_opened() {
+    let disk = Memory::default();
+    let wal = open(&disk);
+    disk.faults.room.store(1100, SeqCst);
+    let refused = fill(&wal, 1).await;
+    wal.close().await;
+    disk.faults.room.store(0, SeqCst);
+    let wal = open(&disk);
+    assert_eq!(held(&wal, 0).len() as u64, refused - 1);
+    assert!(matches!(wal.append(id(refused), payload(&[(0, 2)])).await, Err(AppendError::Disk(_))));
+    wal.record(StreamId(0), recorded(refused - 1)).await.unwrap();
+    add(&wal, refused, &[(0, 2)]).await;
+    assert_eq!(held(&wal, 0).len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_commit_entry_changes_nothing_and_breaks_the_log() {
+    let disk = Memory::default();
+    let wal = open(&disk);
+    add(&wal, 1, &[(0, 1)]).await;
+    disk.faults.fails_sync.store(true, SeqCst);
+    assert!(wal.record(StreamId(0), recorded(1)).await.is_err());
+    assert_eq!(wal.recorded(StreamId(0)), None);
+    wal.broken().await;
+    assert!(matches!(wal.append(id(2), payload(&[])).await, Err(AppendError::Closed)));
+}
