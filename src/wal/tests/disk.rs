@@ -91,3 +91,41 @@ async fn a_failed_commit_entry_changes_nothing_and_breaks_the_log() {
     wal.broken().await;
     assert!(matches!(wal.append(id(2), payload(&[])).await, Err(AppendError::Closed)));
 }
+
+#[tokio::test]
+async fn a_failed_write_that_cannot_be_taken_back_is_void() {
+    let disk = Memory::default();
+    let wal = try_open(&disk, &WalConfig::default(), &["a"]).unwrap().0;
+    disk.faults.sync_millis.store(100, SeqCst);
+    // While the first one is synced, the other two become one group, of which the disk takes one and a half.
+    let full = async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let frame = frame::Head::len_with(1) as u64 + 10;
+        disk.faults.fails_cut.store(true, SeqCst);
+        disk.faults.room.store(frame + frame / 2, SeqCst);
+        tokio::join!(wal.append(id(2), payload(&[(0, 1)])), wal.append(id(3), payload(&[(0, 1)])))
+    };
+    let (_, (two, three)) = tokio::join!(add(&wal, 1, &[(0, 1)]), full);
+    assert!(two.is_err() && three.is_err(), "{two:?} {three:?}");
+    disk.faults.room.store(1 << 30, SeqCst);
+    disk.faults.sync_millis.store(0, SeqCst);
+    let again = add(&wal, 2, &[(0, 1)]).await;
+    wal.close().await;
+    let (wal, opened) = try_open(&disk, &WalConfig::default(), &["a"]).unwrap();
+    assert_eq!((held(&wal, 0), opened.damaged), (vec![(1, 1), (again.0, 1)], vec![]));
+}
+
+#[tokio::test]
+async fn the_journal_alone_keeps_the_next_position() {
+    let disk = Memory::default();
+    let wal = open(&disk);
+    for n in 1..=3 {
+        add(&wal, n, &[(0, 1)]).await;
+    }
+    wal.record(StreamId(0), recorded(3)).await.unwrap();
+    wal.close().await;
+    for path in disk.paths(".segment") {
+        storage::Storage::remove(&disk, &path).unwrap();
+    }
+    assert_eq!(try_open(&disk, &config(), &["a", "b"]).unwrap().1.next, Position(4));
+}
