@@ -288,3 +288,68 @@ impl<'a> Attributes<'a> {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts<'v>(attributes: &'v Attributes<'_>, run: Slice) -> Vec<(&'v str, &'v str)> {
+        attributes.named(run).map(|(key, value)| (key, value.as_str().unwrap_or("?"))).collect()
+    }
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Str(Cow::Borrowed(text))
+    }
+
+    #[test]
+    fn every_interned_key_is_found_and_no_other() {
+        let mut keys = Keys::default();
+        assert_eq!(keys.find("a"), None);
+        // Names that differ only where the hash does not look, among them.
+        let names: Vec<String> = (0..1_000).map(|index| format!("prefix.{index:04}.and.suffix")).collect();
+        let ids: Vec<KeyId> = names.iter().map(|name| keys.intern(name)).collect();
+        for (name, id) in names.iter().zip(ids) {
+            assert_eq!((keys.find(name), keys.intern(name)), (Some(id), id));
+            assert_eq!(keys.find(&name[1..]), None);
+        }
+        assert_eq!((keys.len(), keys.find("")), (1_000, None));
+        assert_eq!(keys.intern(""), KeyId(1_000));
+        assert_eq!(keys.find(""), Some(KeyId(1_000)));
+    }
+
+    #[test]
+    fn set_overwrites_the_first_deletes_the_others_and_moves_a_run_that_grows() {
+        let mut keys = Keys::default();
+        let (a, b, c) = (keys.intern("a"), keys.intern("b"), keys.intern("c"));
+        let mut attributes = Attributes::new(&keys);
+        for (key, value) in [(a, "1"), (b, "2"), (a, "3")] {
+            attributes.push(key, text(value));
+        }
+        let mut run = attributes.since(0);
+        attributes.push(c, text("a neighbour"));
+        let neighbour = attributes.since(3);
+        attributes.set(&mut run, a, text("4"));
+        assert_eq!(texts(&attributes, run), [("a", "4"), ("b", "2")]);
+        attributes.set(&mut run, c, text("5"));
+        assert_eq!(texts(&attributes, run), [("a", "4"), ("b", "2"), ("c", "5")]);
+        assert!(attributes.delete(run, b) && !attributes.delete(run, b));
+        assert_eq!(texts(&attributes, run), [("a", "4"), ("c", "5")]);
+        assert_eq!(texts(&attributes, neighbour), [("c", "a neighbour")]);
+    }
+
+    #[test]
+    fn runs_of_one_owner_are_joined_wherever_they_stand() {
+        let mut keys = Keys::default();
+        let (a, b, c) = (keys.intern("a"), keys.intern("b"), keys.intern("c"));
+        let mut attributes = Attributes::new(&keys);
+        for (key, value) in [(a, "1"), (b, "2"), (c, "3")] {
+            attributes.push(key, text(value));
+        }
+        let runs = [0, 1, 2].map(|start| Slice { start, len: 1 });
+        let joined = attributes.join(runs[0], runs[1]);
+        assert_eq!(texts(&attributes, joined), [("a", "1"), ("b", "2")]);
+        assert_eq!(attributes.join(Slice::default(), runs[2]), runs[2]);
+        let joined = attributes.join(runs[2], runs[0]);
+        assert_eq!(texts(&attributes, joined), [("c", "3"), ("a", "1")]);
+    }
+}

@@ -31,15 +31,6 @@ impl<'a> Embedded<'a> {
     pub fn readers(&self) -> impl Iterator<Item = Reader<'a>> {
         std::iter::once(self.first).chain(self.more.iter().copied()).map(Reader::new)
     }
-
-    /// The text, if the message is an `AnyValue` that holds one string of under 128 bytes and nothing else; almost all are.
-    #[inline]
-    fn lone_string(&self) -> Option<&'a [u8]> {
-        match self.first {
-            [0x0a, len, text @ ..] if self.more.is_empty() && *len < 0x80 && usize::from(*len) == text.len() => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// The text of a string field. Bytes that are not UTF-8 become U+FFFD and count in `mended`.
@@ -60,6 +51,24 @@ fn mend<'a>(bytes: &'a [u8], mended: &mut u64) -> Cow<'a, str> {
 /// Reads a `KeyValue` to the end of the attributes, or only checks it, where the projection drops its key.
 #[inline]
 pub fn attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()> {
+    let Some((key, value)) = plain_attribute(message) else { return any_attribute(records, message) };
+    if let Some(key) = records.attributes.key_from_bytes(key, &mut records.mended) {
+        let value = Value::Str(text(value, &mut records.mended));
+        records.attributes.push(key, value);
+    }
+    Ok(())
+}
+
+/// Key and text of a `KeyValue` as every SDK writes it: the key first, then a string, both under 128 bytes.
+#[inline]
+fn plain_attribute(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, len @ ..0x80, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+    let [0x12, outer @ ..0x80, 0x0a, inner @ ..0x80, text @ ..] = rest else { return None };
+    (usize::from(*inner) == text.len() && usize::from(*outer) == text.len() + 2).then_some((key, text))
+}
+
+fn any_attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()> {
     let mut key: &[u8] = &[];
     let mut value = Embedded::default();
     let mut reader = Reader::new(message);
@@ -72,13 +81,9 @@ pub fn attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()>
     }
     match records.attributes.key_from_bytes(key, &mut records.mended) {
         Some(key) => {
-            let value = match value.lone_string() {
-                Some(bytes) => Value::Str(text(bytes, &mut records.mended)),
-                None => any_value(records, &value, 1).map_err(|fault| fault.within("value"))?,
-            };
+            let value = any_value(records, &value, 1).map_err(|fault| fault.within("value"))?;
             records.attributes.push(key, value);
         }
-        None if value.lone_string().is_some() => {}
         None => check(records, &value)?,
     }
     Ok(())

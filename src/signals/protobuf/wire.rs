@@ -78,7 +78,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field; `None` at the end of the message.
-    #[inline]
+    #[inline(always)]
+    #[allow(
+        clippy::inline_always,
+        reason = "the loops over fields are the decoder: the call costs more than reading most fields"
+    )]
     pub fn next(&mut self) -> Result<Option<Field<'a>>> {
         if self.rest.is_empty() {
             return Ok(None);
