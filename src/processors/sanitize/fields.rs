@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::mark;
 use super::scan::{Alphabet, Scan};
-use super::validate::{aws_secret, placeholder, prose, tokenish};
+use super::validate::{placeholder, prose, tokenish};
 
 /// Names and quoted values are read this far, in bytes.
 const MAX_NAME: usize = 40;
@@ -371,36 +371,4 @@ pub(super) fn query(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<
     let end = scan.unquoted_end(start);
     let end = scan.bytes[start..end.min(start + MAX_QUOTED)].iter().position(|&byte| byte == b'#').map_or(end, |at| start + at);
     (end > start && !placeholder(&scan.text[start..end])).then_some(start..end)
-}
-
-/// A secret access key of AWS within 100 bytes after a word that announces one.
-pub(super) fn aws_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let limit = keyword.end + 100;
-    let mut at = keyword.end;
-    while at < limit.min(scan.bytes.len()) {
-        let end = scan.run(Alphabet::Base64, at);
-        if end - at == 40 && aws_secret(&scan.text[at..end]) {
-            return Some(at..end);
-        }
-        at = end + 1;
-    }
-    None
-}
-
-/// A social security number within 24 bytes after its name.
-pub(super) fn ssn_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let limit = (keyword.end + 24).min(scan.bytes.len());
-    let start = (keyword.end..limit).find(|&at| scan.has(at, Alphabet::Digit))?;
-    let mut digits = Vec::with_capacity(9);
-    let mut end = start;
-    while let Some(byte) = scan.byte(end) {
-        match byte {
-            b'0'..=b'9' if digits.len() < 9 => digits.push(byte),
-            b'-' | b' ' if matches!(digits.len(), 3 | 5) && scan.has(end + 1, Alphabet::Digit) => {}
-            b'0'..=b'9' => return None,
-            _ => break,
-        }
-        end += 1;
-    }
-    super::validate::ssn(&digits).then_some(start..end)
 }

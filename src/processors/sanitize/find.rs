@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::scan::{Alphabet, Scan};
-use super::validate::{card, iban, iban_length, placeholder, public_v4, public_v6, random};
+use super::validate::{aws_secret, card, iban, iban_length, placeholder, public_v4, public_v6, random, ssn};
 
 /// Segments joined by dots, the first not longer than this, in bytes.
 const MAX_JWT_HEADER: usize = 1024;
@@ -299,4 +299,36 @@ fn v6(scan: &Scan<'_>, at: usize) -> Option<Range<usize>> {
     let given_out = address.segments()[0] & 0xe000 == 0x2000 && text.as_bytes().get(4) == Some(&b':');
     let sure = given_out || address.to_ipv4_mapped().is_some() || !text.contains("::");
     (sure && !scan.has(end, Alphabet::Word) && scan.before(at) != Some(b':') && public_v6(address)).then_some(at..end)
+}
+
+/// A secret access key of AWS within 100 bytes after a word that announces one.
+pub(super) fn aws_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let limit = keyword.end + 100;
+    let mut at = keyword.end;
+    while at < limit.min(scan.bytes.len()) {
+        let end = scan.run(Alphabet::Base64, at);
+        if end - at == 40 && aws_secret(&scan.text[at..end]) {
+            return Some(at..end);
+        }
+        at = end + 1;
+    }
+    None
+}
+
+/// A social security number within 24 bytes after its name.
+pub(super) fn ssn_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let limit = (keyword.end + 24).min(scan.bytes.len());
+    let start = (keyword.end..limit).find(|&at| scan.has(at, Alphabet::Digit))?;
+    let mut digits = Vec::with_capacity(9);
+    let mut end = start;
+    while let Some(byte) = scan.byte(end) {
+        match byte {
+            b'0'..=b'9' if digits.len() < 9 => digits.push(byte),
+            b'-' | b' ' if matches!(digits.len(), 3 | 5) && scan.has(end + 1, Alphabet::Digit) => {}
+            b'0'..=b'9' => return None,
+            _ => break,
+        }
+        end += 1;
+    }
+    ssn(&digits).then_some(start..end)
 }

@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use base64::Engine as _;
 use proptest::prelude::*;
 
-use super::rules::Find;
+use super::rules::{Find, all};
 use super::*;
 use crate::signals::points::{OwnedPoint, OwnedValue};
 use crate::signals::{MetricKind, Timestamp};
@@ -89,7 +90,7 @@ fn example(template: &str, class: Class, seed: u64) -> (String, String, String) 
 fn every_example_of_a_rule_is_found_and_only_the_secret_goes() {
     let sanitizer = sanitizer();
     let mut wrong = Vec::new();
-    for rule in RULES {
+    for rule in all() {
         for template in rule.found {
             for seed in 0..20 {
                 let (sent, expected, _) = example(template, rule.class, seed);
@@ -108,12 +109,12 @@ fn every_example_of_a_rule_is_found_and_only_the_secret_goes() {
 #[test]
 fn no_counterexample_of_a_rule_is_found_by_it() {
     let mut wrong = Vec::new();
-    for (index, rule) in RULES.iter().enumerate() {
+    for rule in all() {
         let words = Words::new(|other| other.id == rule.id).unwrap();
         for template in rule.kept {
             for seed in 0..20 {
                 let sent = Noise(seed).fill(template);
-                if words.find(&sent).iter().any(|found| found.rule == index) {
+                if !words.find(&sent).is_empty() {
                     wrong.push(format!("{}: {sent}", rule.id));
                     break;
                 }
@@ -125,8 +126,8 @@ fn no_counterexample_of_a_rule_is_found_by_it() {
 
 #[test]
 fn rules_have_names_of_their_own_examples_and_a_way_to_be_found() {
-    for (index, rule) in RULES.iter().enumerate() {
-        assert!(RULES[..index].iter().all(|earlier| earlier.id != rule.id), "{}", rule.id);
+    for (index, rule) in all().enumerate() {
+        assert!(all().take(index).all(|earlier| earlier.id != rule.id), "{}", rule.id);
         assert!(!rule.found.is_empty() && !rule.kept.is_empty(), "{}", rule.id);
         assert_eq!(rule.keywords.is_empty(), matches!(rule.find, Find::Shape(_)), "{}", rule.id);
         assert!(rule.class.name().len() + mark::OPEN.len() < mark::MAX_BYTES, "{}", rule.id);
@@ -380,18 +381,16 @@ fn hostile_text_takes_linear_time() {
     ] {
         let time = |bytes: usize| {
             let text = piece.repeat(bytes / piece.len());
-            (0..3)
-                .map(|_| {
-                    let start = std::time::Instant::now();
-                    let _ = sanitizer.clean(&text, Mode::Text);
-                    start.elapsed()
-                })
-                .min()
-                .unwrap()
+            let run = |_| {
+                let start = Instant::now();
+                let _ = sanitizer.clean(&text, Mode::Text);
+                start.elapsed()
+            };
+            (0..3).map(run).min().unwrap()
         };
-        let (short, long) = (time(8 << 10), time(64 << 10));
-        // Eight times the text; a quadratic rule would take 64 times as long.
-        assert!(long < short * 32 + std::time::Duration::from_millis(20), "{piece}: {short:?}, then {long:?}");
+        let (short, long) = (time(2 << 10), time(64 << 10));
+        // 32 times the text: a quadratic rule would take 1,024 times as long, and a busy machine must not look like one.
+        assert!(long < short * 256, "{piece}: {short:?}, then {long:?}");
     }
 }
 
@@ -402,8 +401,8 @@ fn spiced() -> impl Strategy<Value = String> {
         2 => "[ -~]{0,12}",
         1 => "[0-9 .:@/=-]{0,20}",
         1 => "[A-Za-z0-9_-]{20,50}",
-        3 => proptest::sample::select(RULES.iter().flat_map(|rule| rule.keywords.iter().copied()).collect::<Vec<_>>()).prop_map(str::to_owned),
-        2 => (proptest::sample::select(RULES.iter().flat_map(|rule| rule.found).collect::<Vec<_>>()), any::<u64>())
+        3 => proptest::sample::select(all().flat_map(|rule| rule.keywords.iter().copied()).collect::<Vec<_>>()).prop_map(str::to_owned),
+        2 => (proptest::sample::select(all().flat_map(|rule| rule.found).collect::<Vec<_>>()), any::<u64>())
             .prop_map(|(template, seed)| Noise(seed).fill(template).replace(['«', '»'], "")),
         1 => proptest::sample::select(vec!["\n", "\\n", "\"", "\\\"", "'", "[redacted:jwt]", "[redacted:", "]", "=", ": ", "%3D"]).prop_map(str::to_owned),
     ];
@@ -442,6 +441,6 @@ proptest! {
 }
 
 fn sanitizer_once() -> &'static Sanitizer {
-    static ONCE: std::sync::OnceLock<Sanitizer> = std::sync::OnceLock::new();
+    static ONCE: OnceLock<Sanitizer> = OnceLock::new();
     ONCE.get_or_init(sanitizer)
 }

@@ -1,0 +1,91 @@
+//! What tells of a person: cards, accounts, numbers, addresses.
+
+use super::{Class, Find, Rule};
+use crate::processors::sanitize::find::{address, card_number, email, iban_number, ssn_near};
+use crate::processors::sanitize::validate::any;
+
+pub(super) const PERSONAL: &[Rule] = &[
+    Rule {
+        id: "card-number",
+        class: Class::Card,
+        keywords: &[],
+        find: Find::Shape(card_number),
+        check: any,
+        found: &[
+            "card «4111 1111 1111 1111» declined",
+            "«4111-1111-1111-1111»,",
+            "pan=«378282246310005»;",
+            "{\"n\":«5555555555554444»}",
+        ],
+        kept: &["4111 1111 1111 1112", "1.4111111111111111", "id 41111111111111110000", "1700000000000000000"],
+    },
+    Rule {
+        id: "iban",
+        class: Class::Iban,
+        keywords: &[],
+        find: Find::Shape(iban_number),
+        check: any,
+        found: &["to «DE89 3704 0044 0532 0130 00» failed", "(«GB29NWBK60161331926819»)"],
+        kept: &["DE89 3704 0044 0532 0130 01", "AB12 3456"],
+    },
+    Rule {
+        id: "ssn",
+        class: Class::Ssn,
+        keywords: &["ssn", "social security", "social_security", "socialsecurity"],
+        find: Find::At(ssn_near),
+        check: any,
+        found: &["ssn: «219-09-9999» unknown", "Social Security number «219099999»."],
+        kept: &["ssn 000-12-3456", "lesson 219-09", "219-09-9999"],
+    },
+    Rule {
+        id: "email",
+        class: Class::Email,
+        keywords: &["@", "%40"],
+        find: Find::At(email),
+        check: any,
+        found: &["user «jane.doe+x@mail.example.com» not found", "<«a@b.io»>", "u=«jane%40example.com»&x", "mailto:«a@b.io»."],
+        kept: &[
+            "node_modules/@scope/pkg/index.js",
+            "lodash@4.17.21",
+            "react-dom@18.2.0-next.abc",
+            "handler@app.js:10:3",
+            "user@localhost",
+            "git@github.com:org/repo",
+            "ssh://deploy@host.example.com/x",
+        ],
+    },
+    Rule {
+        id: "ip-address",
+        class: Class::Ip,
+        keywords: &[],
+        find: Find::Shape(address),
+        check: any,
+        found: &[
+            "connect to «203.0.113.5»:443 refused",
+            "(«203.0.113.5»).",
+            "http://«198.51.100.7»/x",
+            "from «2001:db8::8a2e:370:7334»,",
+            "[«2001:db8::1»]:80",
+            "host.example.com/«93.184.216.34»:443",
+        ],
+        kept: &[
+            "127.0.0.1:80",
+            "10.1.2.3",
+            "192.168.1.1",
+            "0.0.0.0",
+            "255.255.255.0",
+            "version 1.2.3.4",
+            "Version=4.0.0.0, Culture=neutral",
+            "Chrome/100.0.0.0 Safari",
+            "v1.2.3.4",
+            "1.2.3.4.5",
+            "std::io::Error",
+            "abc::def",
+            "12:34:56",
+            "00:1a:2b:3c:4d:5e",
+            "::1",
+            "fe80::1",
+            "foo-1.2.3.4.jar",
+        ],
+    },
+];

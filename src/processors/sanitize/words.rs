@@ -1,0 +1,172 @@
+//! The rules of one mode behind one automaton: which rows of a column to look at, what to take out of a string.
+
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, Input};
+use arrow_array::{Array as _, StringArray};
+
+use super::mark;
+use super::rules::{Find, Rule, all};
+use super::scan::{Alphabet, Scan};
+
+/// The rules of one mode behind their automaton.
+#[derive(Clone)]
+pub(super) struct Words {
+    automaton: AhoCorasick,
+    rules: Vec<&'static Rule>,
+    /// For each pattern: its rule and the keyword as the rule writes it.
+    patterns: Vec<(usize, &'static str)>,
+    /// Rules without keywords.
+    shapes: Vec<usize>,
+}
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Words({} keywords)", self.patterns.len())
+    }
+}
+
+/// A part of a string that a rule wants gone.
+pub(super) struct Found {
+    range: Range<usize>,
+    /// Its number among the rules of these words: the lower names what both find.
+    pub(super) rule: usize,
+}
+
+impl Words {
+    pub(super) fn new(on: impl Fn(&Rule) -> bool) -> Result<Words, BuildError> {
+        let rules: Vec<&'static Rule> = all().filter(|rule| on(rule)).collect();
+        let numbered = || rules.iter().enumerate();
+        let patterns: Vec<(usize, &str)> =
+            numbered().flat_map(|(index, rule)| rule.keywords.iter().map(move |word| (index, *word))).collect();
+        let shapes = numbered().filter(|(_, rule)| matches!(rule.find, Find::Shape(_))).map(|(index, _)| index).collect();
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(patterns.iter().map(|(_, word)| word))?;
+        Ok(Words { automaton, rules, patterns, shapes })
+    }
+
+    /// Rows that may hold something, or have more than `longest` bytes; ascending. One pass over the values of all rows: what lies across a border
+    /// of rows marks the first of them too much, and never one too little.
+    pub(super) fn suspects(&self, column: &StringArray, longest: usize) -> Vec<usize> {
+        let offsets = column.value_offsets();
+        let values = column.value_data();
+        let start_of = |row: usize| usize::try_from(offsets[row]).unwrap_or(0);
+        let (first, last) = (start_of(0), start_of(column.len()));
+        let mut suspects: Vec<usize> = (0..column.len()).filter(|&row| start_of(row + 1) - start_of(row) > longest).collect();
+        let row_at = |at: usize| offsets.partition_point(|&offset| usize::try_from(offset).unwrap_or(0) <= at) - 1;
+
+        let mut at = first;
+        while let Some(hit) = self.automaton.find(Input::new(values).range(at..last).earliest(true)) {
+            let row = row_at(hit.start());
+            suspects.push(row);
+            at = start_of(row + 1);
+        }
+        if !self.shapes.is_empty() {
+            let mut at = first;
+            while let Some(hit) = shape_hint(&values[at..last]) {
+                let row = row_at(at + hit);
+                suspects.push(row);
+                at = start_of(row + 1);
+            }
+        }
+        suspects.sort_unstable();
+        suspects.dedup();
+        suspects.retain(|&row| column.is_valid(row));
+        suspects
+    }
+
+    /// What the rules want gone, in no order.
+    pub(super) fn find(&self, text: &str) -> Vec<Found> {
+        let mut scan = Scan::new(text);
+        let mut found = Vec::new();
+        for hit in self.automaton.find_overlapping_iter(text) {
+            let (rule, keyword) = self.patterns[hit.pattern().as_usize()];
+            let range = self.rules[rule].find.at(&mut scan, hit.range(), keyword);
+            found.extend(self.checked(text, range, rule));
+        }
+        if !self.shapes.is_empty() && shape_hint(scan.bytes).is_some() {
+            self.find_shapes(&mut scan, &mut found);
+        }
+        found
+    }
+
+    /// Tries the rules without keywords at the start of every word.
+    fn find_shapes(&self, scan: &mut Scan<'_>, found: &mut Vec<Found>) {
+        let mut at = 0;
+        while at < scan.bytes.len() {
+            if !scan.has(at, Alphabet::Alnum) || !scan.starts_word(at) {
+                at += 1;
+                continue;
+            }
+            for &rule in &self.shapes {
+                let Find::Shape(find) = self.rules[rule].find else { continue };
+                let range = find(scan, at);
+                found.extend(self.checked(scan.text, range, rule));
+            }
+            at += 1;
+        }
+    }
+
+    fn checked(&self, text: &str, range: Option<Range<usize>>, rule: usize) -> Option<Found> {
+        let range = range.filter(|range| !range.is_empty())?;
+        let token = text.get(range.clone())?;
+        (self.rules[rule].check)(token).then_some(Found { range, rule })
+    }
+
+    /// Replaces what was found; where finds overlap, all of them go under the name of the longest, or of the first rule.
+    pub(super) fn redact(&self, text: &str, mut found: Vec<Found>) -> (String, u64) {
+        found.sort_unstable_by_key(|found| (found.range.start, found.range.end));
+        let mut out = String::with_capacity(text.len());
+        let mut count = 0;
+        let mut kept = 0;
+        let mut rest = found.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let mut end = first.range.end;
+            let mut best = first;
+            let start = best.range.start;
+            while let Some(next) = rest.next_if(|next| next.range.start < end) {
+                end = end.max(next.range.end);
+                let (length, other) = (best.range.len(), next.range.len());
+                if other > length || (other == length && next.rule < best.rule) {
+                    best = next;
+                }
+            }
+            out.push_str(&text[kept..start]);
+            out.push_str(mark::OPEN);
+            out.push_str(self.rules[best.rule].class.name());
+            out.push(']');
+            kept = end;
+            count += 1;
+        }
+        out.push_str(&text[kept..]);
+        (out, count)
+    }
+}
+
+/// Whether some card, IBAN or address can be in here, and where the sign of it ends: four digits in a row, a dot between digits, or a
+/// colon after four hexadecimal digits.
+fn shape_hint(values: &[u8]) -> Option<usize> {
+    let mut digits = 0_usize;
+    let mut hex = 0_usize;
+    for (at, &byte) in values.iter().enumerate() {
+        if byte.is_ascii_digit() {
+            digits += 1;
+            hex += 1;
+            if digits >= 4 {
+                return Some(at);
+            }
+            continue;
+        }
+        if byte == b'.' && digits > 0 && values.get(at + 1).is_some_and(u8::is_ascii_digit) {
+            return Some(at);
+        }
+        if byte == b':' && hex >= 4 {
+            return Some(at);
+        }
+        digits = 0;
+        hex = if byte.is_ascii_hexdigit() { hex + 1 } else { 0 };
+    }
+    None
+}
