@@ -336,7 +336,17 @@ impl Wal {
     pub fn fill(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a share; what is lost is below a millionth")]
         let share = |bytes: u64, max: u64| bytes as f64 / max.max(1) as f64;
-        share(self.shared.lock().bytes(), self.max_bytes)
+        share(self.bytes(), self.max_bytes)
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.shared.lock().bytes()
+    }
+
+    /// Past this many bytes nothing is appended.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     pub fn ledger(&self) -> Vec<StreamLedger> {

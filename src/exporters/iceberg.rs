@@ -36,7 +36,6 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 pub use catalog::TableInfo;
 pub use config::IcebergConfig;
@@ -70,6 +69,7 @@ pub enum ExporterError {
 /// The four tables of one exporter, written in the background. Dropped without [`IcebergExporter::drain`] it ends what is under way.
 #[derive(Debug)]
 pub struct IcebergExporter {
+    id: String,
     tables: [Running; 4],
 }
 
@@ -118,7 +118,7 @@ impl IcebergExporter {
             let (flushes, wishes) = mpsc::channel(FLUSHES);
             Running { flushes, shared, task: tokio::spawn(driver.run(wishes)) }
         });
-        Ok(IcebergExporter { tables })
+        Ok(IcebergExporter { id: id.to_owned(), tables })
     }
 
     /// Cuts and commits everything that is held now; returns when it is in the tables.
@@ -135,11 +135,10 @@ impl IcebergExporter {
         first
     }
 
-    /// Flushes until all is committed or the grace is over, then ends. What is left stays in the log.
-    pub async fn drain(self, grace: Duration) -> DrainReport {
-        let end = Instant::now() + grace;
+    /// Flushes until all is committed or the grace is over, then ends its tasks. What is left stays in the log.
+    pub async fn drain(&self, grace: Duration) -> DrainReport {
         let mut last: Vec<(Table, String)> = Vec::new();
-        let drained = tokio::time::timeout_at(end, async {
+        let drained = tokio::time::timeout(grace, async {
             loop {
                 let outcomes = self.flush_each().await;
                 last = outcomes.into_iter().filter_map(|(table, outcome)| Some((table, outcome.err()?))).collect();
@@ -151,13 +150,9 @@ impl IcebergExporter {
         });
         let _ = drained.await;
         let mut left = Vec::new();
-        for (table, running) in Table::ALL.into_iter().zip(self.tables) {
-            drop(running.flushes);
+        for (table, running) in Table::ALL.into_iter().zip(&self.tables) {
             // A task in the middle of a commit may be ended: its intent is in the journal, and the next start looks.
-            let mut task = running.task;
-            if tokio::time::timeout_at(end.max(Instant::now() + DRAIN_PAUSE), &mut task).await.is_err() {
-                task.abort();
-            }
+            running.task.abort();
             let status = running.shared.status();
             if status.held.rows > 0 {
                 let why = last.iter().find(|(failed, _)| *failed == table).map(|(_, why)| why.clone()).or(status.last_error);
@@ -167,12 +162,18 @@ impl IcebergExporter {
         DrainReport { left }
     }
 
+    /// As in the configuration, for example `iceberg/lake`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// One entry a table, in the order of [`Table::ALL`].
     pub fn status(&self) -> Vec<TableStatus> {
         self.tables.iter().map(|running| running.shared.status()).collect()
     }
 
-    async fn flush_each(&self) -> Vec<(Table, Result<(), String>)> {
+    /// The same with the outcome of every table.
+    pub async fn flush_each(&self) -> Vec<(Table, Result<(), String>)> {
         let mut answers = Vec::new();
         for (table, running) in Table::ALL.into_iter().zip(&self.tables) {
             let (reply, answer) = oneshot::channel();

@@ -162,6 +162,11 @@ impl Columns {
     }
 
     #[must_use]
+    pub fn intersection(self, other: Columns) -> Columns {
+        self.without(self.without(other))
+    }
+
+    #[must_use]
     pub fn without(self, other: Columns) -> Columns {
         let mut bits = self.bits;
         bits.iter_mut().zip(other.bits).for_each(|(mine, others)| *mine &= !others);

@@ -1,5 +1,6 @@
 //! Does what the committer says, for one table: a task that brings each step's event back. It decides nothing.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -31,6 +32,19 @@ pub enum TableState {
     Retrying,
     /// For good, until the process is started again; `last_error` says why.
     Stopped,
+}
+
+impl fmt::Display for TableState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TableState::Starting => "starting",
+            TableState::Waiting => "waiting",
+            TableState::Encoding => "encoding",
+            TableState::Committing => "committing",
+            TableState::Retrying => "retrying",
+            TableState::Stopped => "stopped",
+        })
+    }
 }
 
 /// The last commit of this process.

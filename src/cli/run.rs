@@ -1,0 +1,44 @@
+//! `floe run`: the gateway, until a signal.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::gateway::config::Config;
+use crate::gateway::{Ended, Gateway};
+use crate::telemetry::logs;
+
+/// The log broke: `EX_IOERR` of sysexits.h, so that a supervisor can tell it from a wrong configuration.
+const LOG_BROKEN: u8 = 74;
+
+pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    logs::init(&config.service.telemetry.logs);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Listened for before anything starts: a signal during the start ends it too.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stop = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let gateway = Gateway::start(config).await?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "floe is ready");
+        Ok(match gateway.run(stop).await {
+            Ended::Drained { left: 0 } => {
+                tracing::info!("drained: every row is committed");
+                ExitCode::SUCCESS
+            }
+            Ended::Drained { left } => {
+                tracing::warn!(rows = left, "drained: these rows wait in the log and are committed after the next start");
+                ExitCode::SUCCESS
+            }
+            Ended::LogBroken => {
+                tracing::error!("the disk under the log failed: nothing since is acknowledged; start again once the disk is well");
+                ExitCode::from(LOG_BROKEN)
+            }
+        })
+    })
+}

@@ -1,0 +1,156 @@
+//! From the configuration to the rooms: keys, the log with its streams, exporters, and a chain a pipeline.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::config::{Config, ExporterConfig, Extensions, signal_of};
+use super::{StartError, keys};
+use crate::config::ComponentId;
+use crate::config::document::PipelineRefs;
+use crate::exporters::iceberg::IcebergExporter;
+use crate::exporters::prometheus::Prometheus;
+use crate::pipelines::Pipeline;
+use crate::processors::chain::{Chain, ChainKeys};
+use crate::processors::ProcessorConfig;
+use crate::signals::Signal;
+use crate::tables::{Columns, Table};
+use crate::telemetry::Telemetry;
+use crate::wal::{StreamId, Wal};
+
+/// Everything a gateway is made of, before it listens.
+#[derive(Debug)]
+pub struct Built {
+    pub wal: Wal,
+    pub pipelines: Vec<Pipeline>,
+    pub exporters: Vec<Arc<IcebergExporter>>,
+    pub prometheus: Vec<(SocketAddr, Arc<Prometheus>)>,
+}
+
+/// The keys of the configuration, or of their files.
+struct Keys {
+    id_key: Vec<u8>,
+    ip_key: Vec<u8>,
+}
+
+/// An exporter as a pipeline sees it.
+#[derive(Debug)]
+enum Target {
+    Iceberg([StreamId; Table::ALL.len()]),
+    Prometheus(Arc<Prometheus>),
+}
+
+pub fn build(config: &Config, extensions: &Extensions, telemetry: &Arc<Telemetry>) -> Result<Built, StartError> {
+    let keys = load_keys(config, extensions)?;
+    let chains = build_chains(config, &ChainKeys { id_key: &keys.id_key, ip_key: &keys.ip_key })?;
+    let (wal, mut free) = open_log(config, extensions)?;
+    let mut exporters = Vec::new();
+    let mut prometheus = Vec::new();
+    let mut targets: Vec<(&ComponentId, Target)> = Vec::new();
+    for (id, exporter) in config.exporters.iter() {
+        let target = match exporter {
+            ExporterConfig::Iceberg(settings) => {
+                let streams = Table::ALL.map(|_| free.next().unwrap_or(StreamId(u16::MAX)));
+                let exporter = IcebergExporter::start(&id.to_string(), settings, &wal, streams)
+                    .map_err(|source| StartError::Exporter { exporter: id.to_string(), source })?;
+                exporters.push(Arc::new(exporter));
+                Target::Iceberg(streams)
+            }
+            ExporterConfig::Prometheus(settings) => {
+                let exporter = Prometheus::new(settings);
+                prometheus.push((settings.endpoint, Arc::clone(&exporter)));
+                Target::Prometheus(exporter)
+            }
+        };
+        targets.push((id, target));
+    }
+    let pipelines = config
+        .service
+        .pipelines
+        .iter()
+        .zip(chains)
+        .map(|((id, refs), (signal, chain))| pipeline(id, signal, chain, refs, &targets, telemetry))
+        .collect();
+    Ok(Built { wal, pipelines, exporters, prometheus })
+}
+
+/// Builds every chain, and throws it away: what `floe validate` checks beyond the file itself.
+pub fn validate(config: &Config) -> Result<(), StartError> {
+    build_chains(config, &ChainKeys { id_key: &[0; 32], ip_key: &[0; 32] }).map(drop)
+}
+
+fn pipeline(
+    id: &ComponentId,
+    signal: Signal,
+    chain: Chain,
+    refs: &PipelineRefs,
+    targets: &[(&ComponentId, Target)],
+    telemetry: &Arc<Telemetry>,
+) -> Pipeline {
+    let mut destinations = Vec::new();
+    let mut prometheus = Vec::new();
+    for (_, target) in targets.iter().filter(|(id, _)| refs.exporters.iter().any(|exporter| exporter.value == **id)) {
+        match target {
+            Target::Iceberg(streams) => destinations.push(*streams),
+            Target::Prometheus(exporter) => prometheus.push(Arc::clone(exporter)),
+        }
+    }
+    Pipeline { signal, chain, destinations, prometheus, metrics: telemetry.pipeline(&id.to_string(), signal) }
+}
+
+/// One chain a pipeline, in the order of the pipelines.
+fn build_chains(config: &Config, keys: &ChainKeys<'_>) -> Result<Vec<(Signal, Chain)>, StartError> {
+    let mut chains = Vec::new();
+    for (id, refs) in &config.service.pipelines {
+        // `config::read` has checked both: the signal, and every id that a pipeline names.
+        let Some(signal) = signal_of(id) else { continue };
+        let steps: Vec<(&ComponentId, &ProcessorConfig)> =
+            refs.processors.iter().filter_map(|step| Some((&step.value, config.processors.get(&step.value)?))).collect();
+        let chain = Chain::build(signal, &steps, allowed_raw(config, refs), keys)
+            .map_err(|source| StartError::Chain { pipeline: id.to_string(), source })?;
+        chains.push((signal, chain));
+    }
+    Ok(chains)
+}
+
+/// What every exporter of the pipeline allows to be written or exposed raw.
+fn allowed_raw(config: &Config, refs: &PipelineRefs) -> Columns {
+    let mut allowed = refs.exporters.iter().filter_map(|exporter| config.exporters.get(&exporter.value)).map(|exporter| match exporter {
+        ExporterConfig::Iceberg(settings) => settings.allowed(),
+        ExporterConfig::Prometheus(settings) => settings.allowed(),
+    });
+    let first = allowed.next().unwrap_or(Columns::NONE);
+    allowed.fold(first, Columns::intersection)
+}
+
+/// Opens the log with one stream for every table of every durable exporter, in the order of the file.
+fn open_log(config: &Config, extensions: &Extensions) -> Result<(Wal, impl Iterator<Item = StreamId> + use<>), StartError> {
+    let mut streams = Vec::new();
+    for (id, exporter) in config.exporters.iter() {
+        if let ExporterConfig::Iceberg(_) = exporter {
+            streams.extend(IcebergExporter::streams(&id.to_string()));
+        }
+    }
+    let count = u16::try_from(streams.len()).unwrap_or(u16::MAX);
+    let (wal, opened) = Wal::open(&extensions.wal, streams)?;
+    tracing::info!(directory = %extensions.wal.directory.display(), held_rows = opened.held_rows, damaged = opened.damaged.len(), "the log is open");
+    Ok((wal, (0..count).map(StreamId)))
+}
+
+/// The keys that processors are given; made at the first start, beside the log's directory.
+fn load_keys(config: &Config, extensions: &Extensions) -> Result<Keys, StartError> {
+    let directory = extensions.wal.directory.parent().unwrap_or(Path::new(".")).join("keys");
+    let mut id_key = None;
+    let mut ip_key = None;
+    for (_, processor) in config.processors.iter() {
+        match processor {
+            ProcessorConfig::Map(map) => id_key = id_key.or(map.id_key.as_ref()),
+            ProcessorConfig::HashIp(hash_ip) => ip_key = ip_key.or(hash_ip.key.as_ref()),
+            _ => {}
+        }
+    }
+    Ok(Keys {
+        id_key: keys::load("map.id_key", id_key.map(crate::config::Secret::expose), &directory, "id.key")?,
+        ip_key: keys::load("hash_ip.key", ip_key.map(crate::config::Secret::expose), &directory, "ip.key")?,
+    })
+}

@@ -1,0 +1,97 @@
+//! The two keys that a gateway needs, made at the first start: one for ids, one for client addresses.
+//!
+//! They stand beside the log's directory, under `keys/`, readable by their owner only. The id key never changes: ids that were derived
+//! under another key would be other ids. Replicas that write to one catalog must share both, so a catalog elsewhere wants them
+//! in the configuration.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Shorter keys are refused, in a file as in the configuration.
+const LEAST_BYTES: usize = 16;
+const MADE_BYTES: usize = 32;
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("cannot use key file {path}: {source}", path = .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("key file {path} holds {bytes} bytes, expected at least {LEAST_BYTES}: restore it from a backup, a new key would make other ids", path = .path.display())]
+    TooShort { path: PathBuf, bytes: usize },
+    #[error("`{setting}` holds {bytes} bytes, expected at least {LEAST_BYTES}; `openssl rand -hex 32` makes a good one")]
+    TooShortSetting { setting: &'static str, bytes: usize },
+}
+
+/// One key: from the configuration, else from its file, which is made where it is absent.
+pub fn load(setting: &'static str, given: Option<&str>, directory: &Path, file: &str) -> Result<Vec<u8>, KeyError> {
+    if let Some(given) = given {
+        if given.len() < LEAST_BYTES {
+            return Err(KeyError::TooShortSetting { setting, bytes: given.len() });
+        }
+        return Ok(given.as_bytes().to_vec());
+    }
+    let path = directory.join(file);
+    let at = |source| KeyError::File { path: path.clone(), source };
+    match fs::read(&path) {
+        Ok(key) if key.len() < LEAST_BYTES => Err(KeyError::TooShort { path, bytes: key.len() }),
+        Ok(key) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = make(directory, &path).map_err(at)?;
+            tracing::warn!(
+                path = %path.display(),
+                "made a key for `{setting}`: keep a copy, and give it to every replica that writes to the same tables"
+            );
+            Ok(key)
+        }
+        Err(error) => Err(at(error)),
+    }
+}
+
+/// Writes a random key so that a crash leaves either no file or a whole one.
+fn make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    fs::create_dir_all(directory)?;
+    let mut key = vec![0; MADE_BYTES];
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    fs::File::open(directory)?.sync_all()?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_only_and_then_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = load("map.id_key", None, directory.path(), "id.key").unwrap();
+        let again = load("map.id_key", None, directory.path(), "id.key").unwrap();
+        assert_eq!(first, again);
+        assert_eq!(first.len(), MADE_BYTES);
+        let mode = fs::metadata(directory.path().join("id.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_given_key_leaves_the_file_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = load("map.id_key", Some("0123456789abcdef"), directory.path(), "id.key").unwrap();
+        assert_eq!(key, b"0123456789abcdef");
+        assert!(!directory.path().join("id.key").exists());
+    }
+
+    #[test]
+    fn short_keys_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(load("hash_ip.key", Some("short"), directory.path(), "ip.key").is_err());
+        fs::write(directory.path().join("ip.key"), b"short").unwrap();
+        assert!(load("hash_ip.key", None, directory.path(), "ip.key").is_err());
+    }
+}

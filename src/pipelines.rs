@@ -1,0 +1,133 @@
+//! The flow of every request: process → append → observe → reply.
+//!
+//! All pipelines of a request's signal run their chains; what they made goes into **one** record of the log, so the acknowledgement is
+//! all or nothing. Only when that record is synced is the sender told so, and only then does Prometheus see it: once, because a
+//! request that was here before adds nothing to the log and is shown to nobody.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock;
+use crate::exporters::prometheus::Prometheus;
+use crate::processors::{Chain, Outcome};
+use crate::receivers::{Ack, BadRequest, Intake, Reply, Request, RetryAfter};
+use crate::signals::{Malformed, Signal, Timestamp};
+use crate::tables::Table;
+use crate::telemetry::PipelineMetrics;
+use crate::wal::{AppendError, Appended, Entry, Payload, StreamId, Wal};
+
+/// Bodies above this are processed on the blocking pool: below it a chain is done within a millisecond or so.
+const INLINE_BYTES: usize = 1 << 20;
+/// How long a sender is asked to wait when the log cannot take its request.
+const LATER: Duration = Duration::from_secs(5);
+
+/// One pipeline, built: its chain and where the chain's rows and points go.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub signal: Signal,
+    pub chain: Chain,
+    /// The streams of each durable exporter, one a table in the order of [`Table::ALL`].
+    pub destinations: Vec<[StreamId; Table::ALL.len()]>,
+    pub prometheus: Vec<Arc<Prometheus>>,
+    pub metrics: PipelineMetrics,
+}
+
+/// All pipelines, and the log they share.
+#[derive(Debug)]
+pub struct Pipelines {
+    pipelines: Arc<Vec<Pipeline>>,
+    wal: Wal,
+}
+
+impl Pipelines {
+    pub fn new(pipelines: Vec<Pipeline>, wal: Wal) -> Pipelines {
+        Pipelines { pipelines: Arc::new(pipelines), wal }
+    }
+
+    async fn flow(&self, request: Request) -> Reply {
+        let outcomes = match self.process(&request).await {
+            Ok(outcomes) => outcomes,
+            Err(malformed) => return Reply::Invalid(BadRequest { reason: malformed.to_string() }),
+        };
+        let running = || of(&self.pipelines, request.signal).zip(&outcomes);
+        let payload = payload(running());
+        // Several pipelines of one signal reject the same records; the sender is told once.
+        let rejected = outcomes.iter().find_map(|outcome| outcome.rejected.clone());
+        if payload.entries.is_empty() {
+            running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
+            return Reply::Accepted(Ack::volatile(rejected));
+        }
+        let fingerprint = self.wal.fingerprint(request.signal as u8, &request.body);
+        match self.wal.append(fingerprint, payload).await {
+            Ok(Appended::New(durable)) => {
+                running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
+                Reply::Accepted(Ack::durable(&durable, rejected))
+            }
+            Ok(Appended::Duplicate(durable)) => {
+                running().for_each(|(pipeline, outcome)| pipeline.metrics.duplicate(outcome.tally.received));
+                Reply::Accepted(Ack::durable(&durable, rejected))
+            }
+            Err(error) => {
+                running().for_each(|(pipeline, outcome)| pipeline.metrics.refused(outcome.tally.received));
+                Reply::Later(later(&error))
+            }
+        }
+    }
+
+    /// Runs every chain of the request's signal, in the order of the pipelines.
+    async fn process(&self, request: &Request) -> Result<Vec<Outcome>, Malformed> {
+        let (signal, encoding, body) = (request.signal, request.encoding, request.body.clone());
+        let pipelines = Arc::clone(&self.pipelines);
+        let now = Timestamp(clock::unix_nanos());
+        let run = move || of(&pipelines, signal).map(|pipeline| pipeline.chain.process(encoding, &body, now)).collect();
+        if request.body.len() <= INLINE_BYTES {
+            return run();
+        }
+        match tokio::task::spawn_blocking(run).await {
+            Ok(outcomes) => outcomes,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+impl Intake for Pipelines {
+    fn accept(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
+        Box::pin(self.flow(request))
+    }
+}
+
+fn of(pipelines: &[Pipeline], signal: Signal) -> impl Iterator<Item = &Pipeline> {
+    pipelines.iter().filter(move |pipeline| pipeline.signal == signal)
+}
+
+/// What one request leaves in the log: its rows, addressed to every durable exporter of their pipeline.
+fn payload<'a>(running: impl Iterator<Item = (&'a Pipeline, &'a Outcome)>) -> Payload {
+    let mut entries = Vec::new();
+    for (pipeline, outcome) in running.filter(|(pipeline, _)| !pipeline.destinations.is_empty()) {
+        for rows in &outcome.rows {
+            let mut bytes = Vec::new();
+            rows.encode(&mut bytes);
+            let count = u32::try_from(rows.rows()).unwrap_or(u32::MAX);
+            for streams in &pipeline.destinations {
+                entries.push(Entry { stream: streams[rows.table().index()], rows: count, bytes: bytes.clone() });
+            }
+        }
+    }
+    Payload { entries }
+}
+
+/// Counts a request that was taken, and shows it to Prometheus.
+fn observe(pipeline: &Pipeline, outcome: &Outcome) {
+    pipeline.metrics.taken(&outcome.tally);
+    for prometheus in &pipeline.prometheus {
+        outcome.rows.iter().for_each(|rows| prometheus.observe_rows(rows));
+        prometheus.observe_points(&outcome.points);
+    }
+}
+
+fn later(error: &AppendError) -> RetryAfter {
+    tracing::debug!(%error, "a request is refused for now");
+    RetryAfter { reason: error.to_string(), delay: LATER }
+}

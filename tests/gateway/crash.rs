@@ -1,0 +1,95 @@
+//! Kill -9 at random moments under load, and what the tables hold afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::floe::{Floe, PATIENCE};
+use super::{python, send};
+
+const KILLS: u32 = 10;
+const SENDERS: u32 = 3;
+const SPANS_A_REQUEST: u32 = 40;
+
+/// A sender as SDKs are: it repeats a request, the same bytes, until it is acknowledged. Gives the ids of acknowledged invocations.
+fn keep_sending(to: std::net::SocketAddr, name: u32, stop: Arc<AtomicBool>) -> JoinHandle<Vec<String>> {
+    thread::spawn(move || {
+        let mut acknowledged = Vec::new();
+        for request in 0_u32.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let ids: Vec<String> = (0..SPANS_A_REQUEST).map(|span| format!("s{name}-r{request}-{span}")).collect();
+            // Spread over hours, so that a batch spans partitions.
+            let start = |n: usize| send::now_nanos() - (n as u64 % 3) * 3_600_000_000_000;
+            let spans = ids.iter().enumerate().map(|(n, id)| send::invocation(id, "checkout", start(n))).collect();
+            let body = send::body(spans);
+            let deadline = Instant::now() + PATIENCE;
+            while !send::export(to, "traces", &body).is_ok_and(|reply| reply.status == 200) {
+                assert!(Instant::now() < deadline, "request {request} of sender {name} was never acknowledged");
+                thread::sleep(Duration::from_millis(10));
+            }
+            acknowledged.extend(ids);
+        }
+        acknowledged
+    })
+}
+
+/// Milliseconds between kills, from a seed that is printed.
+fn moments(mut seed: u64) -> impl Iterator<Item = u64> {
+    println!("seed {seed}");
+    std::iter::repeat_with(move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        200 + (seed >> 33) % 1_800
+    })
+}
+
+#[test]
+fn ten_kills_under_load_lose_nothing_and_repeat_nothing() {
+    let mut floe = Floe::start_with(|config| config.replace("max_age: 60s", "max_age: 1s"));
+    let stop = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..SENDERS).map(|name| keep_sending(floe.ports.http, name, Arc::clone(&stop))).collect();
+    for millis in moments(send::now_nanos()).take(KILLS as usize) {
+        thread::sleep(Duration::from_millis(millis));
+        floe.kill_9();
+        floe.restart();
+    }
+    thread::sleep(Duration::from_secs(1));
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged: Vec<String> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
+    acknowledged.sort();
+    assert!(floe.terminate().success(), "{}", floe.log());
+
+    let written = python::column(&floe, "invocations", "invocation_id");
+    assert!(acknowledged.len() > 1_000, "only {} invocations were acknowledged", acknowledged.len());
+    assert_eq!(written.len(), acknowledged.len(), "rows in the table against acknowledged invocations");
+    assert!(written == acknowledged, "the ids differ");
+}
+
+#[test]
+fn a_stop_commits_what_is_held_and_a_start_adds_nothing() {
+    let mut floe = Floe::start();
+    let ids: Vec<String> = (0..10).map(|n| format!("i{n}")).collect();
+    let body = send::body(ids.iter().map(|id| send::invocation(id, "checkout", send::now_nanos())).collect());
+    assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    assert!(floe.terminate().success(), "{}", floe.log());
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ids);
+    floe.restart();
+    assert!(floe.terminate().success(), "{}", floe.log());
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ids);
+}
+
+#[test]
+fn a_request_sent_again_is_acknowledged_and_adds_nothing() {
+    let mut floe = Floe::start();
+    let body = send::body(vec![send::invocation("once", "checkout", send::now_nanos())]);
+    for _ in 0..3 {
+        assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    }
+    floe.kill_9();
+    floe.restart();
+    assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    floe.flush();
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["once"]);
+}

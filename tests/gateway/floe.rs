@@ -1,0 +1,203 @@
+//! A running gateway: started with a configuration in a directory of its own, stopped or killed.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::send;
+
+/// Long enough for a loaded machine; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The ports of one gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+    pub prometheus: SocketAddr,
+    pub metrics: SocketAddr,
+    pub health: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+pub struct Floe {
+    child: Option<Child>,
+    pub directory: PathBuf,
+    pub ports: Ports,
+}
+
+/// Free ports: bound and let go, so another process could take one; it never has yet.
+fn free_ports() -> Ports {
+    let sockets: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let port = |n: usize| sockets[n].local_addr().unwrap();
+    Ports { grpc: port(0), http: port(1), prometheus: port(2), metrics: port(3), health: port(4), admin: port(5) }
+}
+
+/// The shipped chain; a test replaces or adds lines by text.
+pub fn config(ports: &Ports) -> String {
+    let Ports { grpc, http, prometheus, metrics, health, admin } = ports;
+    format!(
+        r#"
+receivers:
+  otlp: {{ protocols: {{ grpc: {{ endpoint: {grpc} }}, http: {{ endpoint: {http} }} }} }}
+processors:
+  map: {{ preset: functions, max_event_age: 0 }}
+  sanitize: {{}}
+  hash_ip: {{ mode: hmac }}
+  truncate_stack: {{ max_bytes: 8KiB }}
+exporters:
+  iceberg:
+    catalog: {{ type: sql, uri: "sqlite://floe-data/catalog.db", warehouse: floe-data/warehouse }}
+    namespace: analytics
+    commit: {{ max_age: 60s, max_bytes: 512MiB }}
+  prometheus: {{ endpoint: {prometheus} }}
+extensions:
+  wal: {{ directory: floe-data/wal }}
+  health_check: {{ endpoint: {health} }}
+  admin: {{ endpoint: {admin} }}
+service:
+  telemetry: {{ metrics: {{ address: {metrics} }} }}
+  pipelines:
+    traces:  {{ receivers: [otlp], processors: [map, sanitize, hash_ip, truncate_stack], exporters: [iceberg, prometheus] }}
+    logs:    {{ receivers: [otlp], processors: [map, sanitize, hash_ip, truncate_stack], exporters: [iceberg, prometheus] }}
+    metrics: {{ receivers: [otlp], processors: [sanitize], exporters: [prometheus] }}
+"#
+    )
+}
+
+impl Floe {
+    /// Starts with the shipped chain in a fresh directory.
+    pub fn start() -> Floe {
+        Floe::start_with(|config| config)
+    }
+
+    /// The same with the configuration changed.
+    pub fn start_with(change: impl Fn(String) -> String) -> Floe {
+        let directory = tempfile::Builder::new().prefix("floe-test-").tempdir().unwrap().keep();
+        let ports = free_ports();
+        fs::write(directory.join("pipelines.yaml"), change(config(&ports))).unwrap();
+        let mut floe = Floe { child: None, directory, ports };
+        floe.restart();
+        floe
+    }
+
+    /// Starts the process again in the same directory.
+    pub fn restart(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        let child = self.command("run").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+        let deadline = Instant::now() + PATIENCE;
+        while send::get(self.ports.health, "/").map_or(true, |reply| reply.status != 200) {
+            let exited = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(exited.is_none() && Instant::now() < deadline, "the gateway did not start: {exited:?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `floe COMMAND` with this gateway's configuration.
+    pub fn command(&self, command: &str) -> Command {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_floe"));
+        process.current_dir(&self.directory).arg(command).stdin(Stdio::null()).env("RUST_BACKTRACE", "1");
+        process
+    }
+
+    /// Runs a command to its end and gives what it printed.
+    pub fn run(&self, command: &str) -> String {
+        let output = self.command(command).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "floe {command}: {}\n{out}{err}\n{}", output.status, self.log());
+        out.into_owned()
+    }
+
+    /// Commits what is held.
+    pub fn flush(&self) {
+        self.run("flush");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn kill_9(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM, then waits for the exit.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "no exit after SIGTERM\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Where catalog, warehouse and log are.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("floe-data")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.join("floe.log")
+    }
+
+    /// The last lines that the gateway logged.
+    pub fn log(&self) -> String {
+        let mut tail = String::new();
+        if let Ok(file) = fs::File::open(self.log_path()) {
+            let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
+            for line in lines.iter().rev().take(40).rev() {
+                let _ = writeln!(tail, "  | {line}");
+            }
+        }
+        tail
+    }
+
+    /// The resident memory of the process in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The directory stays for a look where a test failed.
+impl Drop for Floe {
+    fn drop(&mut self) {
+        self.stop();
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+/// Every file below a directory.
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() { left.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}

@@ -1,0 +1,12 @@
+//! The gateway as its users see it: the binary, real senders, real readers.
+//!
+//! One binary of tests; `floe` runs as a process of its own on free ports, in a directory of its own. What went in is taken from the senders'
+//! replies, what came out from PyIceberg and DuckDB, never from floe's own counters.
+
+mod floe;
+mod python;
+mod send;
+
+mod bad_bytes;
+mod crash;
+mod first_light;
