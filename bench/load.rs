@@ -3,6 +3,16 @@
 //! `cargo run --release --example load -- --help`. The corpus is that of docs/performance.md: five resources a request, seven attributes a span,
 //! random ids and addresses that never repeat, start times over three hours, 2 % of spans with an exception of 2 KB, some of them with a secret.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::print_stdout,
+    reason = "a generator of load: its numbers are small, and it reports on stdout"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -101,7 +111,9 @@ fn stack(random: &mut Random) -> String {
     let mut stack = String::from("Traceback (most recent call last):\n");
     while stack.len() < 1_900 {
         let line = random.below(900);
-        stack.push_str(&format!("  File \"/srv/app/handlers/orders_{line}.py\", line {line}, in handle_{line}\n    return process(order)\n"));
+        stack.push_str(&format!(
+            "  File \"/srv/app/handlers/orders_{line}.py\", line {line}, in handle_{line}\n    return process(order)\n"
+        ));
     }
     if random.below(4) == 0 {
         stack.push_str(&format!("  password={:016x}\n", random.next()));
@@ -121,7 +133,12 @@ fn span(random: &mut Random, now: u64) -> Span {
     let start = now - random.below(3 * 3600) * 1_000_000_000 - random.below(1_000_000_000);
     let failed = random.below(50) == 0;
     let events = if failed {
-        vec![Event { time_unix_nano: start + 1000, name: "exception".into(), attributes: exception(random), ..Default::default() }]
+        vec![Event {
+            time_unix_nano: start + 1000,
+            name: "exception".into(),
+            attributes: exception(random),
+            ..Default::default()
+        }]
     } else {
         Vec::new()
     };

@@ -69,7 +69,9 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 async fn admin(config: &Config) -> anyhow::Result<AdminClient> {
     let endpoint = config::Extensions::of(config).admin.endpoint;
     let client = AdminClient::connect(format!("http://{endpoint}")).await;
-    client.map_err(|_| anyhow::anyhow!("no gateway answers on {endpoint}: is it running, with the same `extensions.admin.endpoint`?"))
+    client.map_err(|_| {
+        anyhow::anyhow!("no gateway answers on {endpoint}: is it running, with the same `extensions.admin.endpoint`?")
+    })
 }
 
 type AdminClient = crate::gateway::admin::proto::admin_client::AdminClient<tonic::transport::Channel>;

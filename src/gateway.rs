@@ -9,6 +9,7 @@
 //! | [`config`] | the whole configuration: the components there are, and what must hold between them |
 //! | [`build`] | from the configuration to chains, destinations and exporters |
 //! | [`keys`] | the id key and the address key, made at the first start |
+//! | [`report`] | what the rooms count themselves, as metrics |
 //! | [`admin`] | `floe status` and `floe flush` on the side of the gateway |
 //!
 //! Only this room and the command line know every other room.
@@ -17,11 +18,13 @@ pub mod admin;
 pub mod build;
 pub mod config;
 pub mod keys;
+pub mod report;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -36,16 +39,16 @@ use crate::telemetry::{Health, Telemetry};
 use crate::wal::Wal;
 use config::{Config, Extensions, ReceiverConfig};
 
-/// How long a drain may take: running requests, then the last commits.
-pub const GRACE: Duration = Duration::from_secs(25);
-/// Of it, what running requests may take.
+/// What a drain gives running requests to be answered in.
 const RECEIVERS_GRACE: Duration = Duration::from_secs(5);
+/// And then the last commits. Together they are below the 30 s that Kubernetes gives a pod.
+const COMMITS_GRACE: Duration = Duration::from_secs(20);
 
 /// Why the gateway did not start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("pipeline `{pipeline}`: {source}")]
-    Chain { pipeline: String, source: ChainError },
+    Chain { pipeline: String, source: Box<ChainError> },
     #[error(transparent)]
     Key(#[from] keys::KeyError),
     #[error(transparent)]
@@ -80,8 +83,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts everything. On return the receivers listen.
-    pub async fn start(config: &Config) -> Result<Gateway, StartError> {
+    /// Starts everything, within a tokio runtime. On return the receivers listen.
+    pub fn start(config: &Config) -> Result<Gateway, StartError> {
         let extensions = Extensions::of(config);
         let telemetry = Telemetry::new();
         let health = Health::new();
@@ -117,7 +120,7 @@ impl Gateway {
         Ok(Gateway { wal: built.wal, exporters: built.exporters, receivers, endpoints, stop_receivers, stop_endpoints, health })
     }
 
-    /// Runs until `stop`, or until the log breaks; then drains within [`GRACE`].
+    /// Runs until `stop`, or until the log breaks; then drains: within 25 seconds.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Ended {
         let broken = tokio::select! {
             () = stop => false,
@@ -137,10 +140,17 @@ impl Gateway {
             tracing::warn!("some requests were cut off after {RECEIVERS_GRACE:?}; their senders will send them again");
             self.receivers.abort_all();
         }
+        let drained = join_all(self.exporters.iter().map(|exporter| exporter.drain(COMMITS_GRACE))).await;
         let mut left = 0;
-        for exporter in &self.exporters {
-            for (table, rows, why) in exporter.drain(GRACE - RECEIVERS_GRACE).await.left {
-                tracing::warn!(exporter = exporter.id(), table = table.name(), rows, why, "not committed; the rows wait in the log");
+        for (exporter, report) in self.exporters.iter().zip(drained) {
+            for (table, rows, why) in report.left {
+                tracing::warn!(
+                    exporter = exporter.id(),
+                    table = table.name(),
+                    rows,
+                    why,
+                    "not committed; the rows wait in the log"
+                );
                 left += rows;
             }
         }

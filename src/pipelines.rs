@@ -55,23 +55,24 @@ impl Pipelines {
         let payload = payload(running());
         // Several pipelines of one signal reject the same records; the sender is told once.
         let rejected = outcomes.iter().find_map(|outcome| outcome.rejected.clone());
+        let records = outcomes.first().map_or(0, |outcome| outcome.tally.received);
         if payload.entries.is_empty() {
             running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
-            return Reply::Accepted(Ack::volatile(rejected));
+            return Reply::Accepted(Ack::volatile(records, rejected));
         }
         let fingerprint = self.wal.fingerprint(request.signal as u8, &request.body);
         match self.wal.append(fingerprint, payload).await {
             Ok(Appended::New(durable)) => {
                 running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
-                Reply::Accepted(Ack::durable(&durable, rejected))
+                Reply::Accepted(Ack::durable(&durable, records, rejected))
             }
             Ok(Appended::Duplicate(durable)) => {
                 running().for_each(|(pipeline, outcome)| pipeline.metrics.duplicate(outcome.tally.received));
-                Reply::Accepted(Ack::durable(&durable, rejected))
+                Reply::Accepted(Ack::durable(&durable, records, rejected))
             }
             Err(error) => {
                 running().for_each(|(pipeline, outcome)| pipeline.metrics.refused(outcome.tally.received));
-                Reply::Later(later(&error))
+                Reply::Later(later(&error, records))
             }
         }
     }
@@ -127,7 +128,7 @@ fn observe(pipeline: &Pipeline, outcome: &Outcome) {
     }
 }
 
-fn later(error: &AppendError) -> RetryAfter {
+fn later(error: &AppendError, records: u64) -> RetryAfter {
     tracing::debug!(%error, "a request is refused for now");
-    RetryAfter { reason: error.to_string(), delay: LATER }
+    RetryAfter { reason: error.to_string(), delay: LATER, records }
 }

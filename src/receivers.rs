@@ -45,19 +45,21 @@ pub enum Reply {
 /// An acknowledgement. The only ways to one are a [`Durable`], and [`Ack::volatile`] for pipelines that write nothing.
 #[derive(Debug)]
 pub struct Ack {
+    /// Records in the request, the rejected ones among them.
+    pub records: u64,
     /// Permanent rejects within an accepted request: `partial_success`.
     pub rejected: Option<Rejected>,
 }
 
 impl Ack {
     /// The rows of the request are on disk.
-    pub fn durable(_proof: &Durable, rejected: Option<Rejected>) -> Ack {
-        Ack { rejected }
+    pub fn durable(_proof: &Durable, records: u64, rejected: Option<Rejected>) -> Ack {
+        Ack { records, rejected }
     }
 
     /// The request made no row to keep: its pipelines have no durable exporter, or nothing in it maps to a table.
-    pub fn volatile(rejected: Option<Rejected>) -> Ack {
-        Ack { rejected }
+    pub fn volatile(records: u64, rejected: Option<Rejected>) -> Ack {
+        Ack { records, rejected }
     }
 }
 
@@ -73,6 +75,8 @@ pub struct BadRequest {
 pub struct RetryAfter {
     pub reason: String,
     pub delay: Duration,
+    /// Records in the request; 0 where it was refused before it was decoded.
+    pub records: u64,
 }
 
 /// Where a receiver hands its requests: the pipelines of its signals.

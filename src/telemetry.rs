@@ -275,7 +275,7 @@ mod tests {
                 Commits { exporter: "iceberg".to_owned(), table, applied: 1, ..Commits::default() }.samples(out);
             }
         }));
-        telemetry.register_source(Box::new(|out| LogState { bytes: 9, max_bytes: 10, fsyncs: 4 }.samples(out)));
+        telemetry.register_source(Box::new(|out| LogState { bytes: 9, max_bytes: 10 }.samples(out)));
         let dropped_points = vec![("conflict", 1)];
         let series = SeriesState { exporter: "prometheus".to_owned(), dropped_points, ..SeriesState::default() };
         telemetry.register_source(Box::new(move |out| series.samples(out)));
@@ -286,7 +286,6 @@ mod tests {
                 "floe_destination_rows{exporter=\"iceberg\",table=\"errors\",state=\"logged\"} 5.0",
                 "floe_destination_rows{exporter=\"iceberg\",table=\"invocations\",state=\"held\"} 2.0",
                 "floe_commits_total{exporter=\"iceberg\",table=\"errors\",outcome=\"applied\"} 1.0",
-                "floe_wal_fsyncs_total 4.0",
                 "floe_prometheus_dropped_points_total{exporter=\"prometheus\",reason=\"conflict\"} 1.0",
             ],
         );

@@ -1,5 +1,13 @@
 //! What a machine can check about how the house is kept: who imports whom, how long files are, and that every example still parses.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and speak on stdout"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -190,22 +198,35 @@ fn every_configuration_in_the_docs_is_valid() {
     }
 }
 
-/// A snippet of one section, put into the shipped configuration: its sections replace those of the same name.
-fn complete(snippet: &str) -> String {
-    let shipped = fs::read_to_string(root().join("pipelines.yaml")).unwrap();
-    let names: Vec<&str> = snippet.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic())).collect();
-    let mut text = String::new();
-    let mut replaced = false;
-    for line in shipped.lines() {
-        if line.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            replaced = names.iter().any(|name| name.split(':').next() == line.split(':').next());
-        }
-        if !replaced {
-            text.push_str(line);
-            text.push('\n');
+/// The sections of a configuration and their components, by indentation: `(section, component, text)`; the section's own line has no component.
+fn components(text: &str) -> Vec<(String, String, String)> {
+    let mut found: Vec<(String, String, String)> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty()) {
+        let indent = line.len() - line.trim_start().len();
+        let name = line.trim_start().split(':').next().unwrap_or_default().to_owned();
+        match (indent, found.last().map(|(section, ..)| section.clone())) {
+            (0, _) => found.push((name, String::new(), format!("{line}\n"))),
+            (2, Some(section)) => found.push((section, name, format!("{line}\n"))),
+            (_, Some(_)) => found.last_mut().unwrap().2.extend([line, "\n"]),
+            (_, None) => found.push((String::new(), name, format!("{line}\n"))),
         }
     }
-    text + snippet
+    found
+}
+
+/// A snippet, put into the shipped configuration: its components replace those of the same section and name, or are added.
+fn complete(snippet: &str) -> String {
+    let mut whole = components(&fs::read_to_string(root().join("pipelines.yaml")).unwrap());
+    for (section, component, text) in components(snippet).into_iter().filter(|(_, component, _)| !component.is_empty()) {
+        let same = whole.iter().position(|(s, c, _)| (s, c) == (&section, &component));
+        let last = whole.iter().rposition(|(s, ..)| *s == section);
+        match (same, last) {
+            (Some(same), _) => whole[same].2 = text,
+            (None, Some(last)) => whole.insert(last + 1, (section, component, text)),
+            (None, None) => panic!("the snippet has a section `{section}` that no configuration has:\n{snippet}"),
+        }
+    }
+    whole.into_iter().map(|(_, _, text)| text).collect()
 }
 
 #[test]

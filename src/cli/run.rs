@@ -11,9 +11,13 @@ use crate::telemetry::logs;
 /// The log broke: `EX_IOERR` of sysexits.h, so that a supervisor can tell it from a wrong configuration.
 const LOG_BROKEN: u8 = 74;
 
+/// Large bodies are inflated and processed on these threads. Each keeps some memory for itself, so there are few; what waits for one holds
+/// its share of the budget.
+const BLOCKING_THREADS: usize = 8;
+
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     logs::init(&config.service.telemetry.logs);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
     runtime.block_on(async {
         // Listened for before anything starts: a signal during the start ends it too.
         let mut terminate = signal(SignalKind::terminate())?;
@@ -24,7 +28,7 @@ pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
                 _ = interrupt.recv() => {}
             }
         };
-        let gateway = Gateway::start(config).await?;
+        let gateway = Gateway::start(config)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "floe is ready");
         Ok(match gateway.run(stop).await {
             Ended::Drained { left: 0 } => {
@@ -36,7 +40,9 @@ pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
                 ExitCode::SUCCESS
             }
             Ended::LogBroken => {
-                tracing::error!("the disk under the log failed: nothing since is acknowledged; start again once the disk is well");
+                tracing::error!(
+                    "the disk under the log failed: nothing since is acknowledged; start again once the disk is well"
+                );
                 ExitCode::from(LOG_BROKEN)
             }
         })

@@ -49,7 +49,7 @@ impl AdminService {
         let mut destinations = Vec::new();
         for exporter in &self.exporters {
             for status in exporter.status() {
-                let name = format!("{}:{}", exporter.id(), status.table.name());
+                let name = super::report::stream_name(exporter.id(), &status);
                 let Some(ledger) = ledgers.iter().find(|ledger| ledger.stream == name) else { continue };
                 destinations.push(Destination {
                     exporter: exporter.id().to_owned(),

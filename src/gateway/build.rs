@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::config::{Config, ExporterConfig, Extensions, signal_of};
-use super::{StartError, keys};
+use super::{StartError, keys, report};
 use crate::config::ComponentId;
 use crate::config::document::PipelineRefs;
 use crate::exporters::iceberg::IcebergExporter;
 use crate::exporters::prometheus::Prometheus;
 use crate::pipelines::Pipeline;
-use crate::processors::chain::{Chain, ChainKeys};
 use crate::processors::ProcessorConfig;
+use crate::processors::chain::{Chain, ChainKeys};
 use crate::signals::Signal;
 use crate::tables::{Columns, Table};
 use crate::telemetry::Telemetry;
@@ -44,6 +44,7 @@ pub fn build(config: &Config, extensions: &Extensions, telemetry: &Arc<Telemetry
     let keys = load_keys(config, extensions)?;
     let chains = build_chains(config, &ChainKeys { id_key: &keys.id_key, ip_key: &keys.ip_key })?;
     let (wal, mut free) = open_log(config, extensions)?;
+    report::report_log(telemetry, &wal);
     let mut exporters = Vec::new();
     let mut prometheus = Vec::new();
     let mut targets: Vec<(&ComponentId, Target)> = Vec::new();
@@ -53,11 +54,14 @@ pub fn build(config: &Config, extensions: &Extensions, telemetry: &Arc<Telemetry
                 let streams = Table::ALL.map(|_| free.next().unwrap_or(StreamId(u16::MAX)));
                 let exporter = IcebergExporter::start(&id.to_string(), settings, &wal, streams)
                     .map_err(|source| StartError::Exporter { exporter: id.to_string(), source })?;
-                exporters.push(Arc::new(exporter));
+                let exporter = Arc::new(exporter);
+                report::report_rows(telemetry, &exporter, &wal);
+                exporters.push(exporter);
                 Target::Iceberg(streams)
             }
             ExporterConfig::Prometheus(settings) => {
                 let exporter = Prometheus::new(settings);
+                report::report_series(telemetry, &id.to_string(), &exporter);
                 prometheus.push((settings.endpoint, Arc::clone(&exporter)));
                 Target::Prometheus(exporter)
             }
@@ -107,7 +111,7 @@ fn build_chains(config: &Config, keys: &ChainKeys<'_>) -> Result<Vec<(Signal, Ch
         let steps: Vec<(&ComponentId, &ProcessorConfig)> =
             refs.processors.iter().filter_map(|step| Some((&step.value, config.processors.get(&step.value)?))).collect();
         let chain = Chain::build(signal, &steps, allowed_raw(config, refs), keys)
-            .map_err(|source| StartError::Chain { pipeline: id.to_string(), source })?;
+            .map_err(|source| StartError::Chain { pipeline: id.to_string(), source: Box::new(source) })?;
         chains.push((signal, chain));
     }
     Ok(chains)
@@ -115,10 +119,11 @@ fn build_chains(config: &Config, keys: &ChainKeys<'_>) -> Result<Vec<(Signal, Ch
 
 /// What every exporter of the pipeline allows to be written or exposed raw.
 fn allowed_raw(config: &Config, refs: &PipelineRefs) -> Columns {
-    let mut allowed = refs.exporters.iter().filter_map(|exporter| config.exporters.get(&exporter.value)).map(|exporter| match exporter {
-        ExporterConfig::Iceberg(settings) => settings.allowed(),
-        ExporterConfig::Prometheus(settings) => settings.allowed(),
-    });
+    let mut allowed =
+        refs.exporters.iter().filter_map(|exporter| config.exporters.get(&exporter.value)).map(|exporter| match exporter {
+            ExporterConfig::Iceberg(settings) => settings.allowed(),
+            ExporterConfig::Prometheus(settings) => settings.allowed(),
+        });
     let first = allowed.next().unwrap_or(Columns::NONE);
     allowed.fold(first, Columns::intersection)
 }
@@ -141,16 +146,16 @@ fn open_log(config: &Config, extensions: &Extensions) -> Result<(Wal, impl Itera
 fn load_keys(config: &Config, extensions: &Extensions) -> Result<Keys, StartError> {
     let directory = extensions.wal.directory.parent().unwrap_or(Path::new(".")).join("keys");
     let mut id_key = None;
-    let mut ip_key = None;
+    let mut address_key = None;
     for (_, processor) in config.processors.iter() {
         match processor {
             ProcessorConfig::Map(map) => id_key = id_key.or(map.id_key.as_ref()),
-            ProcessorConfig::HashIp(hash_ip) => ip_key = ip_key.or(hash_ip.key.as_ref()),
+            ProcessorConfig::HashIp(hash_ip) => address_key = address_key.or(hash_ip.key.as_ref()),
             _ => {}
         }
     }
     Ok(Keys {
         id_key: keys::load("map.id_key", id_key.map(crate::config::Secret::expose), &directory, "id.key")?,
-        ip_key: keys::load("hash_ip.key", ip_key.map(crate::config::Secret::expose), &directory, "ip.key")?,
+        ip_key: keys::load("hash_ip.key", address_key.map(crate::config::Secret::expose), &directory, "ip.key")?,
     })
 }

@@ -180,12 +180,14 @@ fn check(source: &Source, config: &Config) -> Result<(), ConfigError> {
             if references.is_empty() && what != "processor" {
                 return Err(ConfigError::at(&source.path, None, format!("pipeline `{id}` has no {what}")));
             }
-            for reference in references.iter().filter(|reference| !ids.contains(&&reference.value)) {
+            if let Some(reference) = references.iter().find(|reference| !ids.contains(&&reference.value)) {
                 let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
                 let wanted = reference.value.to_string();
                 let hint = crate::config::error::did_you_mean(&wanted, &names);
-                let message =
-                    format!("pipeline `{id}` names {what} `{wanted}`, which is not defined under {what}s: {}{hint}", names.join(", "));
+                let message = format!(
+                    "pipeline `{id}` names {what} `{wanted}`, which is not defined under {what}s: {}{hint}",
+                    names.join(", ")
+                );
                 return Err(ConfigError::at(&source.path, Some(reference.referenced), message));
             }
         }

@@ -162,13 +162,22 @@ impl Desk {
     }
 
     /// Hands a request to the pipelines, in a task of its own.
-    async fn hand_over(&self, request: Request) -> Result<Option<Rejected>, Refusal> {
+    async fn hand_over(&self, transport: &'static str, request: Request) -> Result<Option<Rejected>, Refusal> {
         let intake = Arc::clone(&self.intake);
+        let signal = request.signal;
         let reply = self.running.spawn(async move { intake.accept(request).await }).await;
         match reply {
-            Ok(Reply::Accepted(ack)) => Ok(ack.rejected.filter(|rejected| rejected.count > 0)),
+            Ok(Reply::Accepted(ack)) => {
+                let rejected = ack.rejected.filter(|rejected| rejected.count > 0);
+                let refused = rejected.as_ref().map_or(0, |rejected| rejected.count);
+                self.metrics.records(transport, signal, ack.records.saturating_sub(refused), refused);
+                Ok(rejected)
+            }
             Ok(Reply::Invalid(bad)) => Err(Refusal::Invalid(bad)),
-            Ok(Reply::Later(later)) => Err(Refusal::Later(later)),
+            Ok(Reply::Later(later)) => {
+                self.metrics.records(transport, signal, 0, later.records);
+                Err(Refusal::Later(later))
+            }
             Err(error) => {
                 tracing::error!(panicked = error.is_panic(), "a request met a fault in its pipelines");
                 Err(Refusal::Fault)

@@ -29,8 +29,6 @@ pub struct Commits {
     pub failed: u64,
     /// Seconds since 1970 of the last one applied; `None` before the first.
     pub last_applied: Option<f64>,
-    /// The least time between two commits now, in seconds.
-    pub interval_seconds: f64,
 }
 
 /// The write-ahead log.
@@ -38,7 +36,6 @@ pub struct Commits {
 pub struct LogState {
     pub bytes: u64,
     pub max_bytes: u64,
-    pub fsyncs: u64,
 }
 
 /// The series of one `prometheus` exporter.
@@ -94,19 +91,8 @@ impl Commits {
             out.push(Sample::counter("floe_commits", "Commits by how they ended", labels, double(count)));
         }
         if let Some(at) = self.last_applied {
-            out.push(Sample::gauge(
-                "floe_commit_last_applied_timestamp_seconds",
-                "When a commit was last applied",
-                labels.clone(),
-                at,
-            ));
+            out.push(Sample::gauge("floe_commit_last_applied_timestamp_seconds", "When a commit was last applied", labels, at));
         }
-        out.push(Sample::gauge(
-            "floe_commit_interval_seconds",
-            "The least time between two commits",
-            labels,
-            self.interval_seconds,
-        ));
     }
 }
 
@@ -114,7 +100,6 @@ impl LogState {
     pub fn samples(&self, out: &mut Vec<Sample>) {
         out.push(Sample::gauge("floe_wal_size_bytes", "Bytes of the write-ahead log on disk", vec![], double(self.bytes)));
         out.push(Sample::gauge("floe_wal_max_bytes", "The log's bound", vec![], double(self.max_bytes)));
-        out.push(Sample::counter("floe_wal_fsyncs", "Syncs of the log; requests share them", vec![], double(self.fsyncs)));
     }
 }
 

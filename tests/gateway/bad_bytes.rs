@@ -97,13 +97,14 @@ fn gzip_bombs_are_refused_within_the_memory_limit() {
             let bomb = bomb.clone();
             std::thread::spawn(move || {
                 let headers = [("Content-Type", "application/x-protobuf"), ("Content-Encoding", "gzip")];
-                send::http(to, "POST", "/v1/traces", &headers, &bomb).unwrap().status
+                send::http(to, "POST", "/v1/traces", &headers, &bomb).unwrap()
             })
         })
         .collect();
     for sender in senders {
-        let status = sender.join().unwrap();
-        assert!(status == 413 || status == 503, "{status}");
+        let reply = sender.join().unwrap();
+        assert!(reply.status == 413 || reply.status == 503, "{}", reply.status);
+        assert_eq!(reply.header("Retry-After").is_some(), reply.status == 503, "only \"later\" names a time");
     }
     let grown = floe.resident_kib().saturating_sub(before);
     assert!(grown < 160 << 10, "64 bombs of 256 MiB took {grown} KiB");

@@ -57,7 +57,10 @@ fn every_value_is_read_back() {
     let limits = python::rows(&floe, "rate_limits");
     assert_eq!(limits.len(), 4);
     let limit = by(&limits, "limit_type", "per_function");
-    assert_eq!((&limit["function_id"], &limit["limit_value"], &limit["occurred_at"]), (&json!("resize"), &json!(1000), &json!(at(&day, "12:00:00"))));
+    assert_eq!(
+        (&limit["function_id"], &limit["limit_value"], &limit["occurred_at"]),
+        (&json!("resize"), &json!(1000), &json!(at(&day, "12:00:00")))
+    );
 
     let deployments = python::rows(&floe, "deployments");
     let expected = json!({
@@ -178,7 +181,14 @@ fn cloudflare_workers_payloads_make_the_rows_that_their_readme_names() {
     assert_eq!(invocations.len(), 2);
     let failed = by(&invocations, "invocation_id", "6f0e1b7f37245f2a9334ee564c4d1749");
     assert_eq!(
-        json!([failed["success"], failed["error_type"], failed["duration_ms"], failed["colo"], failed["region"], failed["language"]]),
+        json!([
+            failed["success"],
+            failed["error_type"],
+            failed["duration_ms"],
+            failed["colo"],
+            failed["region"],
+            failed["language"]
+        ]),
         json!([false, "Error", 19.0, "LHR", "WEUR", "javascript"])
     );
     assert_eq!(invocations.iter().filter(|row| row["success"] == true).count(), 1);
@@ -197,13 +207,13 @@ fn prometheus_shows_what_was_sent_and_both_laws_hold() {
     assert_eq!(page.status, 200);
     let text = page.text();
     assert!(!text.contains("203.0.113") && !text.contains("hunter2"), "a raw value is exposed");
-    let sum = |name: &str, function: &str| -> f64 {
+    let sum = |name: &str, function: &str| -> u64 {
         let label = format!("function=\"{function}\"");
         let of = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains(&label);
-        text.lines().filter(of).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        text.lines().filter(of).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     };
-    assert_eq!(sum("faas_invocations_total", "checkout"), 4.0, "{text}");
-    assert_eq!(sum("faas_invocations_total", "resize"), 3.0);
+    assert_eq!(sum("function_invocations_total", "checkout"), 4, "{text}");
+    assert_eq!(sum("function_invocations_total", "resize"), 3);
     let status = floe.run("status");
     for line in status.lines().filter(|line| line.contains(" = ") && line.starts_with("  ")) {
         let numbers = line.split_once("  watermark").map_or(line, |(law, _)| law);
@@ -233,4 +243,126 @@ fn floe_tables_shows_rows_files_watermarks_and_a_line_for_duckdb() {
     for expected in ["invocations", "rate_limits", "deployments", "errors", "watermark", "SELECT * FROM iceberg_scan('file:///"] {
         assert!(printed.contains(expected), "no {expected} in\n{printed}");
     }
+}
+
+#[test]
+fn the_examples_in_python_and_rust_make_their_rows() {
+    let floe = Floe::start();
+    let endpoint = format!("http://{}", floe.ports.grpc);
+    let example = format!("{}/examples/python/functions.py", env!("CARGO_MANIFEST_DIR"));
+    let sent = std::process::Command::new(python::interpreter()).args([&example, &endpoint]).status().unwrap();
+    assert!(sent.success());
+    let rust = floe_example("functions");
+    let sent = std::process::Command::new(rust).arg(&endpoint).status().unwrap();
+    assert!(sent.success());
+    floe.flush();
+    let counted = python::sql(
+        &floe,
+        "SELECT function_id, language, COUNT(*) AS n, SUM(CASE WHEN success THEN 0 ELSE 1 END) AS failed FROM {invocations} GROUP BY ALL ORDER BY ALL",
+    );
+    let expected = json!([
+        {"function_id": "resize", "language": "rust", "n": 10, "failed": 1.0},
+        {"function_id": "thumbnails", "language": "python", "n": 100, "failed": 4.0},
+    ]);
+    assert_eq!(Value::Array(counted), expected);
+    assert_eq!(python::rows(&floe, "errors").len(), 5);
+}
+
+/// An example of this package, which cargo builds along with the tests.
+fn floe_example(name: &str) -> std::path::PathBuf {
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_floe"));
+    binary.with_file_name("examples").join(name)
+}
+
+#[test]
+fn promtool_has_nothing_to_say_about_the_exposition() {
+    if std::process::Command::new("promtool").arg("--version").output().is_err() {
+        println!("SKIPPED 1: promtool is not installed");
+        return;
+    }
+    let (floe, _) = a_day_of_traffic();
+    let page = send::get(floe.ports.prometheus, "/metrics").unwrap().text();
+    let mut promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), page.as_bytes()).unwrap();
+    let said = promtool.wait_with_output().unwrap();
+    assert!(said.status.success(), "{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+}
+
+#[test]
+fn points_of_the_shipped_rule_become_rate_limits_and_other_kinds_are_rejected() {
+    use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+    use opentelemetry_proto::tonic::metrics::v1::{
+        Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric::Data, number_data_point,
+    };
+    use prost::Message;
+
+    let example =
+        std::fs::read_to_string(format!("{}/examples/pipelines/rate-limit-metrics.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let floe = Floe::start_with(|shipped| with_ports_of(&example, &shipped));
+    let now = send::now_nanos();
+    let hits = |limited: i64, address: &str| NumberDataPoint {
+        attributes: vec![
+            send::string("faas.name", "checkout"),
+            send::string("rate_limit.type", "per_ip"),
+            send::string("client.address", address),
+        ],
+        start_time_unix_nano: now - 1_000_000_000,
+        time_unix_nano: now,
+        value: Some(number_data_point::Value::AsInt(limited)),
+        ..Default::default()
+    };
+    let sum =
+        Sum { data_points: vec![hits(3, "203.0.113.7"), hits(0, "203.0.113.8")], aggregation_temporality: 1, is_monotonic: true };
+    let summary =
+        Summary { data_points: vec![SummaryDataPoint { time_unix_nano: now, count: 1, sum: 1.0, ..Default::default() }] };
+    let metric = |name: &str, data| Metric { name: name.into(), data: Some(data), ..Default::default() };
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![metric("rate_limit.hits", Data::Sum(sum)), metric("old.summary", Data::Summary(summary))],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    };
+    let reply = send::export(floe.ports.http, "metrics", &request.encode_to_vec()).unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let partial = ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap().partial_success.unwrap();
+    assert_eq!(partial.rejected_data_points, 1, "{}", partial.error_message);
+    floe.flush();
+    let rows = python::rows(&floe, "rate_limits");
+    assert_eq!(rows.len(), 1, "the point without a hit makes no row: {rows:#?}");
+    assert_eq!((&rows[0]["function_id"], &rows[0]["limit_type"]), (&json!("checkout"), &json!("per_ip")));
+    let page = send::get(floe.ports.prometheus, "/metrics").unwrap().text();
+    assert!(page.contains("rate_limit_hits_total") && !page.contains("203.0.113"), "{page}");
+}
+
+/// An example configuration on the ports of a test.
+fn with_ports_of(example: &str, shipped: &str) -> String {
+    let extensions = shipped.split("\nextensions:\n").nth(1).unwrap().split("\nservice:\n").next().unwrap();
+    let telemetry = shipped.lines().find(|line| line.contains("telemetry:")).unwrap();
+    let receivers = shipped.lines().find(|line| line.contains("otlp:")).unwrap();
+    let prometheus = shipped.lines().find(|line| line.contains("prometheus: {")).unwrap();
+    let mut whole = String::new();
+    let mut skip = false;
+    for line in example.lines() {
+        if line.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            skip = line.starts_with("extensions:") || line.starts_with("receivers:");
+        }
+        if line.starts_with("  prometheus:") {
+            whole.push_str(prometheus);
+        } else if !skip && !line.trim_start().starts_with("telemetry:") {
+            whole.push_str(line);
+        }
+        whole.push('\n');
+    }
+    let service = whole.find("service:\n").unwrap();
+    whole.insert_str(service + "service:\n".len(), &format!("{telemetry}\n"));
+    format!("receivers:\n{receivers}\n{whole}\nextensions:\n{extensions}\n")
 }

@@ -3,6 +3,14 @@
 //! One binary of tests; `floe` runs as a process of its own on free ports, in a directory of its own. What went in is taken from the senders'
 //! replies, what came out from PyIceberg and DuckDB, never from floe's own counters.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking and speak on stdout"
+)]
+
 mod floe;
 mod python;
 mod send;
@@ -10,3 +18,4 @@ mod send;
 mod bad_bytes;
 mod crash;
 mod first_light;
+mod outage;

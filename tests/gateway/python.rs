@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-fn interpreter() -> PathBuf {
+pub fn interpreter() -> PathBuf {
     std::env::var_os("FLOE_TEST_PYTHON").map(PathBuf::from).expect("FLOE_TEST_PYTHON is not set: run the tests with ./test")
 }
 
@@ -32,8 +32,7 @@ pub fn rows(floe: &super::floe::Floe, table: &str) -> Vec<Value> {
 
 /// One column of every row, sorted: a multiset.
 pub fn column(floe: &super::floe::Floe, table: &str, column: &str) -> Vec<String> {
-    let mut values: Vec<String> =
-        rows(floe, table).iter().map(|row| row[column].as_str().unwrap_or("NULL").to_owned()).collect();
+    let mut values: Vec<String> = rows(floe, table).iter().map(|row| row[column].as_str().unwrap_or("NULL").to_owned()).collect();
     values.sort();
     values
 }

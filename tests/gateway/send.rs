@@ -1,5 +1,6 @@
 //! Senders that need no SDK: HTTP/1.1 by hand, so that a test can also send what no SDK would; and requests of functions traffic.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -31,10 +32,10 @@ impl HttpReply {
 /// One request on a connection of its own.
 pub fn http(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<HttpReply> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: floe\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     stream.write_all(head.as_bytes())?;
     stream.write_all(b"\r\n")?;
@@ -55,10 +56,10 @@ fn parse(reply: &[u8]) -> Option<HttpReply> {
     let mut body = reply[end + 4..].to_vec();
     if headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value.contains("chunked")) {
         body = unchunk(&body)?;
-    } else if let Some((_, length)) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-        if body.len() != length.parse::<usize>().ok()? {
-            return None;
-        }
+    } else if let Some((_, length)) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        && body.len() != length.parse::<usize>().ok()?
+    {
+        return None;
     }
     Some(HttpReply { status, headers, body })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -13,6 +13,7 @@ use super::catalog::{Catalog, TableCatalog};
 use super::committer::{Answer, Attempt, Batch, Committer, EncodeFailure, Event, Files, Reason, Step};
 use super::config::FileConfig;
 use super::encode::{Encoder, Job};
+use crate::clock;
 use crate::tables::Table;
 use crate::wal::{Held, Position, StreamId, Wal};
 
@@ -50,7 +51,8 @@ impl fmt::Display for TableState {
 /// The last commit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastCommit {
-    pub at: SystemTime,
+    /// Nanoseconds since 1970.
+    pub at: u64,
     pub position: Position,
     pub rows: u64,
     pub files: u64,
@@ -155,7 +157,7 @@ impl Driver {
         let mut event = Event::Held(first);
         loop {
             let before = self.committer.trouble().map(str::to_owned);
-            let step = self.committer.on(event, Instant::now());
+            let step = self.committer.on(event, clock::now());
             self.publish(&step, before.as_deref(), *held.borrow());
             self.settle(&step, &mut waiters);
             event = match step {
@@ -193,7 +195,7 @@ impl Driver {
             return Err(EncodeFailure::Passing("the table was not looked at".to_owned()));
         };
         let rows = self.wal.read(self.stream, batch.above, batch.to);
-        let start = Instant::now();
+        let start = clock::now();
         let files = self.encoder.encode(Job { target, batch, rows, file: self.file }).await;
         IcebergMetrics::add(&metrics.encode_micros, u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
         files
@@ -216,7 +218,7 @@ impl Driver {
             IcebergMetrics::add(counter, n);
         }
         let position = attempt.intent.to;
-        let commit = LastCommit { at: SystemTime::now(), position, rows, files, bytes };
+        let commit = LastCommit { at: clock::unix_nanos(), position, rows, files, bytes };
         self.shared.change(|status| status.last_commit = Some(commit));
         info!(table = self.name, rows, files, bytes, position = position.0, "committed");
     }

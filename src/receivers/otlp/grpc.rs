@@ -61,7 +61,7 @@ impl Grpc {
         let read = tokio::time::timeout(self.read_timeout, self.read(body, coding)).await;
         let (message, permit, coding) = read.map_err(|_| Refusal::TooSlow(self.read_timeout))??;
         let (body, permit) = coding.inflate(message, permit, self.limit).await?;
-        self.desk.hand_over(Export { signal, encoding: Encoding::Protobuf, body, permit }).await
+        self.desk.hand_over("grpc", Export { signal, encoding: Encoding::Protobuf, body, permit }).await
     }
 
     /// The one message of a call, and how it is compressed.

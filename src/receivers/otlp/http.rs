@@ -67,7 +67,7 @@ impl Http {
         let (bytes, permit) =
             tokio::time::timeout(self.read_timeout, read).await.map_err(|_| Refusal::TooSlow(self.read_timeout))??;
         let (body, permit) = coding.inflate(bytes, permit, self.limit).await?;
-        self.desk.hand_over(Export { signal, encoding, body, permit }).await
+        self.desk.hand_over("http", Export { signal, encoding, body, permit }).await
     }
 }
 

@@ -94,7 +94,7 @@ impl Refusal {
     }
 
     pub fn no_memory() -> Refusal {
-        Refusal::Later(RetryAfter { reason: Shortage::Now.to_string(), delay: MEMORY_DELAY })
+        Refusal::Later(RetryAfter { reason: Shortage::Now.to_string(), delay: MEMORY_DELAY, records: 0 })
     }
 
     /// The table above.

@@ -53,10 +53,10 @@ impl Intake for Pipelines {
             let rejected = |count| Rejected { count, reason: "expected a trace id of 16 bytes, found 3".to_owned() };
             match self.answer {
                 Answer::Panic if request.body.starts_with(b"!") => panic!("as told"),
-                Answer::Accept | Answer::Panic => Reply::Accepted(Ack::volatile(None)),
-                Answer::Reject(count) => Reply::Accepted(Ack::volatile(Some(rejected(count)))),
+                Answer::Accept | Answer::Panic => Reply::Accepted(Ack::volatile(1, None)),
+                Answer::Reject(count) => Reply::Accepted(Ack::volatile(5, Some(rejected(count)))),
                 Answer::Invalid => Reply::Invalid(BadRequest { reason: "expected a request, found ½".to_owned() }),
-                Answer::Later(delay) => Reply::Later(RetryAfter { reason: "the log is full".to_owned(), delay }),
+                Answer::Later(delay) => Reply::Later(RetryAfter { reason: "the log is full".to_owned(), delay, records: 1 }),
             }
         })
     }
