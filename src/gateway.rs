@@ -103,13 +103,14 @@ impl Gateway {
         let listener = bind("admin", extensions.admin.endpoint)?;
         endpoints.spawn(admin.serve(listener, stop_endpoints.clone()));
 
-        let intake: SharedIntake = Arc::new(Pipelines::new(built.pipelines, built.wal.clone()));
         let admission = Arc::new(Admission::new(extensions.memory_limiter.requests()));
         let stop_receivers = CancellationToken::new();
         let mut receivers = JoinSet::new();
         for (id, ReceiverConfig::Otlp(otlp)) in config.receivers.iter() {
             let id = id.to_string();
-            let receiver = OtlpReceiver::bind(&id, otlp, Arc::clone(&admission), Arc::clone(&intake), telemetry.receiver(&id))?;
+            let pipelines = built.pipelines.iter().filter(|pipeline| pipeline.receivers.contains(&id)).cloned().collect();
+            let intake: SharedIntake = Arc::new(Pipelines::new(pipelines, built.wal.clone()));
+            let receiver = OtlpReceiver::bind(&id, otlp, Arc::clone(&admission), intake, telemetry.receiver(&id))?;
             let addresses = receiver.local_addrs();
             for address in [addresses.grpc, addresses.http].into_iter().flatten() {
                 tracing::info!(receiver = %id, %address, "listening");

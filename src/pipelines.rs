@@ -27,6 +27,8 @@ const LATER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Pipeline {
     pub signal: Signal,
+    /// The ids of the receivers whose requests it takes.
+    pub receivers: Vec<String>,
     pub chain: Chain,
     /// The streams of each durable exporter, one a table in the order of [`Table::ALL`].
     pub destinations: Vec<[StreamId; Table::ALL.len()]>,
@@ -34,23 +36,27 @@ pub struct Pipeline {
     pub metrics: PipelineMetrics,
 }
 
-/// All pipelines, and the log they share.
+/// The pipelines of one receiver, and the log that all share.
 #[derive(Debug)]
 pub struct Pipelines {
-    pipelines: Arc<Vec<Pipeline>>,
+    pipelines: Arc<Vec<Arc<Pipeline>>>,
     wal: Wal,
 }
 
 impl Pipelines {
-    pub fn new(pipelines: Vec<Pipeline>, wal: Wal) -> Pipelines {
+    pub fn new(pipelines: Vec<Arc<Pipeline>>, wal: Wal) -> Pipelines {
         Pipelines { pipelines: Arc::new(pipelines), wal }
     }
 
     async fn flow(&self, request: Request) -> Reply {
         let outcomes = match self.process(&request).await {
             Ok(outcomes) => outcomes,
-            Err(malformed) => return Reply::Invalid(BadRequest { reason: malformed.to_string() }),
+            Err(malformed) => return invalid(&malformed),
         };
+        if outcomes.is_empty() {
+            let reason = format!("no pipeline of {} takes requests of this receiver", request.signal.name());
+            return Reply::Invalid(BadRequest { reason });
+        }
         let running = || of(&self.pipelines, request.signal).zip(&outcomes);
         let payload = payload(running());
         // Several pipelines of one signal reject the same records; the sender is told once.
@@ -72,7 +78,7 @@ impl Pipelines {
             }
             Err(error) => {
                 running().for_each(|(pipeline, outcome)| pipeline.metrics.refused(outcome.tally.received));
-                Reply::Later(later(&error, records))
+                if error.is_retryable() { Reply::Later(later(&error, records)) } else { invalid(&error) }
             }
         }
     }
@@ -99,8 +105,8 @@ impl Intake for Pipelines {
     }
 }
 
-fn of(pipelines: &[Pipeline], signal: Signal) -> impl Iterator<Item = &Pipeline> {
-    pipelines.iter().filter(move |pipeline| pipeline.signal == signal)
+fn of(pipelines: &[Arc<Pipeline>], signal: Signal) -> impl Iterator<Item = &Pipeline> {
+    pipelines.iter().map(Arc::as_ref).filter(move |pipeline| pipeline.signal == signal)
 }
 
 /// What one request leaves in the log: its rows, addressed to every durable exporter of their pipeline.
@@ -126,6 +132,10 @@ fn observe(pipeline: &Pipeline, outcome: &Outcome) {
         outcome.rows.iter().for_each(|rows| prometheus.observe_rows(rows));
         prometheus.observe_points(&outcome.points);
     }
+}
+
+fn invalid(error: &dyn std::error::Error) -> Reply {
+    Reply::Invalid(BadRequest { reason: error.to_string() })
 }
 
 fn later(error: &AppendError, records: u64) -> RetryAfter {

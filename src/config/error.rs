@@ -24,6 +24,11 @@ impl ConfigError {
         }
     }
 
+    pub(super) fn unset(path: &std::path::Path, line: usize, column: usize, name: &str) -> ConfigError {
+        let (line, column) = (u64::try_from(line).unwrap_or_default(), u64::try_from(column).unwrap_or_default());
+        ConfigError::At { path: path.to_owned(), line, column, message: unset(name) }
+    }
+
     /// What the YAML library found, with the nearest name where a name is unknown.
     pub(super) fn from_yaml(path: &std::path::Path, error: &serde_saphyr::Error) -> ConfigError {
         use serde_saphyr::Error;
@@ -33,12 +38,16 @@ impl ConfigError {
             Error::SerdeMissingField { field, .. } => format!("missing setting `{field}`"),
             Error::UnresolvedProperty { name, .. } => {
                 let name = name.strip_prefix(super::source::ENV_PREFIX).unwrap_or(name);
-                format!("environment variable {name} is not set; set it, or give a default: ${{env:{name}:-default}}")
+                unset(name)
             }
             other => plain(other),
         };
         ConfigError::at(path, error.location(), message)
     }
+}
+
+fn unset(name: &str) -> String {
+    format!("environment variable {name} is not set; set it, or give a default: ${{env:{name}:-default}}")
 }
 
 /// The library's own message without its position, which stands in front already.

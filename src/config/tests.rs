@@ -37,7 +37,11 @@ const TAIL: &str = "exporters: {nop: }\nservice: {pipelines: {traces: {receivers
 
 fn parse(head: &str) -> Result<Doc, ConfigError> {
     let source = Source { path: "pipelines.yaml".into(), text: format!("{head}{TAIL}") };
-    source.parse(|name| (name == "PORT").then(|| "4317".to_owned()))
+    source.parse(|name| match name {
+        "PORT" => Some("4317".to_owned()),
+        "ODD" => Some("it's: \"1\" #\\".to_owned()),
+        _ => None,
+    })
 }
 
 fn otlp(head: &str) -> Otlp {
@@ -67,6 +71,21 @@ fn environment_variables_are_resolved_within_their_scalar() {
         error("receivers:\n  otlp:\n    endpoint: ${env:MISSING}\n"),
         "pipelines.yaml:3:15: environment variable MISSING is not set; set it, or give a default: ${env:MISSING:-default}"
     );
+}
+
+#[test]
+fn environment_variables_are_resolved_within_quotes_too() {
+    for (scalar, expected) in [
+        ("\"x${env:PORT}\"", "x4317"),
+        ("'x${env:PORT}y'", "x4317y"),
+        ("\"${env:MISSING:-}\"", ""),
+        ("\"a \\\" ${env:ODD}\"", "a \" it's: \"1\" #\\"),
+        ("'${env:ODD}'", "it's: \"1\" #\\"),
+    ] {
+        assert_eq!(otlp(&format!("receivers:\n  otlp: {{ endpoint: {scalar}, limit: 1 }}\n")).endpoint, expected, "{scalar}");
+    }
+    let message = error("receivers:\n  otlp:\n    endpoint: \"${env:MISSING}\"\n");
+    assert!(message.starts_with("pipelines.yaml:3:16: environment variable MISSING is not set"), "{message}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::wal::{StreamId, Wal};
 #[derive(Debug)]
 pub struct Built {
     pub wal: Wal,
-    pub pipelines: Vec<Pipeline>,
+    pub pipelines: Vec<Arc<Pipeline>>,
     pub exporters: Vec<Arc<IcebergExporter>>,
     pub prometheus: Vec<(SocketAddr, Arc<Prometheus>)>,
 }
@@ -73,7 +73,7 @@ pub fn build(config: &Config, extensions: &Extensions, telemetry: &Arc<Telemetry
         .pipelines
         .iter()
         .zip(chains)
-        .map(|((id, refs), (signal, chain))| pipeline(id, signal, chain, refs, &targets, telemetry))
+        .map(|((id, refs), (signal, chain))| Arc::new(pipeline(id, signal, chain, refs, &targets, telemetry)))
         .collect();
     Ok(Built { wal, pipelines, exporters, prometheus })
 }
@@ -99,7 +99,8 @@ fn pipeline(
             Target::Prometheus(exporter) => prometheus.push(Arc::clone(exporter)),
         }
     }
-    Pipeline { signal, chain, destinations, prometheus, metrics: telemetry.pipeline(&id.to_string(), signal) }
+    let receivers = refs.receivers.iter().map(|receiver| receiver.value.to_string()).collect();
+    Pipeline { signal, receivers, chain, destinations, prometheus, metrics: telemetry.pipeline(&id.to_string(), signal) }
 }
 
 /// One chain a pipeline, in the order of the pipelines.

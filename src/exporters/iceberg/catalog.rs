@@ -60,11 +60,13 @@ pub(super) trait Connection: Send + Sync + fmt::Debug {
 pub(super) struct Connector {
     config: IcebergConfig,
     connection: OnceCell<Arc<dyn Connection>>,
+    /// Held while a namespace and a table are made.
+    creating: tokio::sync::Mutex<()>,
 }
 
 impl Connector {
     pub(super) fn new(config: IcebergConfig) -> Connector {
-        Connector { config, connection: OnceCell::new() }
+        Connector { config, connection: OnceCell::new(), creating: tokio::sync::Mutex::new(()) }
     }
 
     async fn get(&self) -> Result<Arc<dyn Connection>, CatalogError> {
@@ -134,6 +136,8 @@ impl TableCatalog {
     }
 
     async fn create(&self, catalog: &dyn IcebergCatalog) -> Result<(), Error> {
+        // The tables of one exporter start at once; a catalog may take two creators of one namespace amiss.
+        let _one = self.connector.creating.lock().await;
         let namespace = self.ident.namespace();
         for level in 1..=namespace.len() {
             let namespace = NamespaceIdent::from_vec(namespace[..level].to_vec())?;
