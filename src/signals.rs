@@ -321,7 +321,19 @@ pub fn decode<'a>(signal: Signal, encoding: Encoding, body: &'a [u8], keys: &'a 
     }
 }
 
+/// Records and events of one request. SDKs send at most some thousands; empty ones take two bytes on the wire and a hundred times that here,
+/// so without a bound a body could grow far past what was admitted.
+pub const MAX_RECORDS: usize = 1 << 18;
+
+/// What the sender of more is told.
+const TOO_MANY: &str = "more than 262144 records and events; send fewer at once";
+
 impl<'a> Records<'a> {
+    /// Whether there is no room for another record or event.
+    fn is_full(&self) -> bool {
+        usize::try_from(self.received).unwrap_or(usize::MAX).saturating_add(self.events.len()) >= MAX_RECORDS
+    }
+
     pub fn new(signal: Signal, keys: &'a Keys) -> Records<'a> {
         Records {
             signal,

@@ -242,6 +242,7 @@ pub struct Wal {
     writer: Uuid,
     key: Key,
     max_bytes: u64,
+    recorded_at_open: Arc<[Recorded]>,
 }
 
 impl Wal {
@@ -257,8 +258,9 @@ impl Wal {
         writer: Uuid,
         key: Key,
         max_bytes: u64,
+        recorded_at_open: Arc<[Recorded]>,
     ) -> Wal {
-        Wal { commands, shared, broken, writer, key, max_bytes }
+        Wal { commands, shared, broken, writer, key, max_bytes, recorded_at_open }
     }
 
     /// The request's name in the retry window: HighwayHash-128 of its kind (the signal) and its inflated body, under this log's key.
@@ -320,6 +322,12 @@ impl Wal {
     /// The last recorded commit of the stream.
     pub fn recorded(&self, stream: StreamId) -> Option<Recorded> {
         self.shared.lock().last_recorded(stream)
+    }
+
+    /// The last recorded commit of every stream that the log ever had, as it was when it was opened: a stream whose exporter was renamed
+    /// since finds its table's watermark here.
+    pub fn recorded_at_open(&self) -> &[Recorded] {
+        &self.recorded_at_open
     }
 
     /// The stream's commits whose outcome is open, the oldest first.

@@ -9,7 +9,9 @@ use crate::gateway::config::Config;
 
 pub(super) fn flush(config: &Config) -> anyhow::Result<ExitCode> {
     let reply = block_on(async { Ok(admin(config).await?.flush(FlushRequest {}).await?.into_inner()) })?;
-    writeln!(stdout(), "committed {} rows", reply.committed_rows)?;
+    if reply.failures.is_empty() || reply.committed_rows > 0 {
+        writeln!(stdout(), "committed {} rows", reply.committed_rows)?;
+    }
     for failure in &reply.failures {
         writeln!(stderr(), "not committed: {failure}")?;
     }

@@ -1,6 +1,7 @@
 //! `floe run`: the gateway, until a signal.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,7 +19,7 @@ const BLOCKING_THREADS: usize = 8;
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     logs::init(&config.service.telemetry.logs);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Listened for before anything starts: a signal during the start ends it too.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -46,5 +47,8 @@ pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
                 ExitCode::from(LOG_BROKEN)
             }
         })
-    })
+    });
+    // What still runs is of no use to anyone: nothing after this is acknowledged.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }

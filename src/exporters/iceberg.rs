@@ -34,7 +34,7 @@ mod upload;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use catalog::TableInfo;
@@ -42,7 +42,7 @@ pub use config::IcebergConfig;
 pub use driver::{IcebergMetrics, LastCommit, TableState, TableStatus};
 
 use crate::tables::{Table, layout};
-use crate::wal::{Stream, StreamId, Wal};
+use crate::wal::{Held, Stream, StreamId, Wal};
 use catalog::{Connector, TableCatalog};
 use committer::{CatalogError, Committer};
 use cut::Cut;
@@ -76,6 +76,7 @@ pub struct IcebergExporter {
 #[derive(Debug)]
 struct Running {
     flushes: mpsc::Sender<Flush>,
+    held: watch::Receiver<Held>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -111,12 +112,13 @@ impl IcebergExporter {
                 catalog: TableCatalog::new(Arc::clone(&connector), table, wal.writer_id()),
                 encoder: encoder.clone(),
                 file: config.file,
-                committer: Committer::new(cut, wal.recorded(stream), wal.intents(stream)),
+                committer: Committer::new(cut, wal.recorded(stream), wal.intents(stream))
+                    .going_on_from(wal.recorded_at_open().to_vec()),
                 shared: Arc::clone(&shared),
                 name: format!("{id}:{}", table.name()),
             };
             let (flushes, wishes) = mpsc::channel(FLUSHES);
-            Running { flushes, shared, task: tokio::spawn(driver.run(wishes)) }
+            Running { flushes, held: wal.held(stream), shared, task: tokio::spawn(driver.run(wishes)) }
         });
         Ok(IcebergExporter { id: id.to_owned(), tables })
     }
@@ -153,10 +155,14 @@ impl IcebergExporter {
         for (table, running) in Table::ALL.into_iter().zip(&self.tables) {
             // A task in the middle of a commit may be ended: its intent is in the journal, and the next start looks.
             running.task.abort();
-            let status = running.shared.status();
-            if status.held.rows > 0 {
-                let why = last.iter().find(|(failed, _)| *failed == table).map(|(_, why)| why.clone()).or(status.last_error);
-                left.push((table, status.held.rows, why.unwrap_or_else(|| "the grace period was too short".to_owned())));
+            let held = *running.held.borrow();
+            if held.rows > 0 {
+                let why = last
+                    .iter()
+                    .find(|(failed, _)| *failed == table)
+                    .map(|(_, why)| why.clone())
+                    .or_else(|| running.shared.status().last_error);
+                left.push((table, held.rows, why.unwrap_or_else(|| "the grace period was too short".to_owned())));
             }
         }
         DrainReport { left }
@@ -169,7 +175,7 @@ impl IcebergExporter {
 
     /// One entry a table, in the order of [`Table::ALL`].
     pub fn status(&self) -> Vec<TableStatus> {
-        self.tables.iter().map(|running| running.shared.status()).collect()
+        self.tables.iter().map(|running| TableStatus { held: *running.held.borrow(), ..running.shared.status() }).collect()
     }
 
     /// The same with the outcome of every table.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::config::document::PipelineRefs;
 use crate::config::source::Source;
 use crate::config::{Component, ConfigError, Document};
 use crate::exporters::iceberg::IcebergConfig;
@@ -161,15 +162,54 @@ pub fn read(source: &Source) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// Two exporters that write the same tables would take each other for a stranger.
+fn check_destinations(source: &Source, config: &Config) -> Result<(), ConfigError> {
+    let mut seen: Vec<(String, &crate::config::ComponentId)> = Vec::new();
+    for (id, exporter) in config.exporters.iter() {
+        let ExporterConfig::Iceberg(settings) = exporter else { continue };
+        let tables = settings.destination();
+        if let Some((_, other)) = seen.iter().find(|(have, _)| *have == tables) {
+            let message =
+                format!("exporters `{other}` and `{id}` write the same tables, {tables}; give one of them another `namespace`");
+            return Err(ConfigError::at(&source.path, None, message));
+        }
+        seen.push((tables, id));
+    }
+    Ok(())
+}
+
+/// Rows are made by `map` only, so a pipeline without one would lose everything on its way to the tables.
+fn check_rows(
+    source: &Source,
+    config: &Config,
+    id: &crate::config::ComponentId,
+    pipeline: &PipelineRefs,
+) -> Result<(), ConfigError> {
+    let maps = pipeline.processors.iter().any(|step| matches!(config.processors.get(&step.value), Some(ProcessorConfig::Map(_))));
+    let iceberg = |reference: &&serde_saphyr::Spanned<crate::config::ComponentId>| {
+        matches!(config.exporters.get(&reference.value), Some(ExporterConfig::Iceberg(_)))
+    };
+    match pipeline.exporters.iter().find(iceberg) {
+        Some(exporter) if !maps => {
+            let message = format!("pipeline `{id}` has no `map`, so exporter `{}` would get no rows from it", exporter.value);
+            Err(ConfigError::at(&source.path, Some(exporter.referenced), message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What must hold between the sections.
 fn check(source: &Source, config: &Config) -> Result<(), ConfigError> {
     if config.service.pipelines.is_empty() {
         return Err(ConfigError::at(&source.path, None, "service.pipelines is empty, expected traces, logs or metrics"));
     }
+    check_destinations(source, config)?;
     for (id, pipeline) in &config.service.pipelines {
+        // Where the pipeline stands: at the first component it names.
+        let place = pipeline.receivers.first().or(pipeline.exporters.first()).map(|reference| reference.referenced);
         if signal_of(id).is_none() {
             let message = format!("pipeline `{id}` is of no signal, expected traces, logs or metrics, with an optional /name");
-            return Err(ConfigError::at(&source.path, None, message));
+            return Err(ConfigError::at(&source.path, place, message));
         }
         let defined: [(_, Vec<_>, &[_]); 3] = [
             ("receiver", config.receivers.ids().collect(), &pipeline.receivers),
@@ -178,7 +218,7 @@ fn check(source: &Source, config: &Config) -> Result<(), ConfigError> {
         ];
         for (what, ids, references) in defined {
             if references.is_empty() && what != "processor" {
-                return Err(ConfigError::at(&source.path, None, format!("pipeline `{id}` has no {what}")));
+                return Err(ConfigError::at(&source.path, place, format!("pipeline `{id}` has no {what}")));
             }
             if let Some(reference) = references.iter().find(|reference| !ids.contains(&&reference.value)) {
                 let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -191,6 +231,7 @@ fn check(source: &Source, config: &Config) -> Result<(), ConfigError> {
                 return Err(ConfigError::at(&source.path, Some(reference.referenced), message));
             }
         }
+        check_rows(source, config, id, pipeline)?;
     }
     Ok(())
 }

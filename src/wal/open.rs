@@ -64,6 +64,7 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     let held_rows = state.ledger().iter().map(|line| line.held).sum();
     let opened = Opened { held_rows, held_bytes: state.bytes(), next: Position(given.0 + 1), replayed: records, cut, damaged };
 
+    let recorded_at_open = journal.facts().streams.values().filter_map(|progress| progress.recorded.clone()).collect();
     let shared = Arc::new(Shared::new(storage, state));
     let (broken, is_broken) = watch::channel(None);
     let (commands, receiver) = mpsc::channel(QUEUE);
@@ -90,7 +91,7 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     })?;
     let mut words = key.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
     let key = Key(std::array::from_fn(|_| words.next().unwrap_or_default()));
-    Ok((Wal::new(commands, shared, is_broken, writer, key, config.max_bytes.bytes()), opened))
+    Ok((Wal::new(commands, shared, is_broken, writer, key, config.max_bytes.bytes(), recorded_at_open), opened))
 }
 
 fn journal_error(path: &std::path::Path, failure: Failure) -> OpenError {

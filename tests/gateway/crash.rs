@@ -93,3 +93,46 @@ fn a_request_sent_again_is_acknowledged_and_adds_nothing() {
     floe.flush();
     assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["once"]);
 }
+
+#[test]
+fn an_exporter_that_is_renamed_goes_on_where_its_tables_are() {
+    let mut floe = Floe::start();
+    let send_one = |floe: &Floe, id: &str| {
+        let body = send::body(vec![send::invocation(id, "checkout", send::now_nanos())]);
+        assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    };
+    send_one(&floe, "before");
+    assert!(floe.terminate().success(), "{}", floe.log());
+    let path = floe.directory.join("pipelines.yaml");
+    let renamed = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("  iceberg:\n", "  iceberg/lake:\n")
+        .replace("[iceberg, ", "[iceberg/lake, ");
+    std::fs::write(&path, renamed).unwrap();
+    floe.restart();
+    send_one(&floe, "after");
+    floe.flush();
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["after", "before"]);
+}
+
+#[test]
+fn a_body_of_countless_empty_records_is_refused_before_it_takes_memory() {
+    use prost::Message;
+
+    let floe = Floe::start();
+    let before = floe.resident_kib();
+    // Two bytes each: an empty log record. 8 MiB of them within one scope, one resource.
+    let mut wrapped = [0x12, 0x00].repeat(4 << 20);
+    for tag in [0x12_u8, 0x0a] {
+        let mut outer = vec![tag];
+        prost::encoding::encode_varint(wrapped.len() as u64, &mut outer);
+        outer.append(&mut wrapped);
+        wrapped = outer;
+    }
+    let reply = send::export(floe.ports.http, "logs", &wrapped).unwrap();
+    assert_eq!(reply.status, 400);
+    let status = tonic_types::Status::decode(reply.body.as_slice()).unwrap();
+    assert!(status.message.contains("send fewer at once"), "{}", status.message);
+    let grown = floe.resident_kib().saturating_sub(before);
+    assert!(grown < 192 << 10, "it took {grown} KiB");
+}

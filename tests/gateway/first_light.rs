@@ -229,7 +229,8 @@ fn prometheus_shows_what_was_sent_and_both_laws_hold() {
 fn no_secret_and_no_address_is_in_any_file() {
     let (floe, _) = a_day_of_traffic();
     for path in files_below(&floe.directory) {
-        let bytes = std::fs::read(&path).unwrap();
+        // SQLite's own side files come and go.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
         for raw in ["hunter2hunter2", "203.0.113.7", "203.0.113.8", "198.51.100.1"] {
             assert!(!bytes.windows(raw.len()).any(|window| window == raw.as_bytes()), "{raw} is in {}", path.display());
         }
@@ -261,8 +262,8 @@ fn the_examples_in_python_and_rust_make_their_rows() {
         "SELECT function_id, language, COUNT(*) AS n, SUM(CASE WHEN success THEN 0 ELSE 1 END) AS failed FROM {invocations} GROUP BY ALL ORDER BY ALL",
     );
     let expected = json!([
-        {"function_id": "resize", "language": "rust", "n": 10, "failed": 1.0},
-        {"function_id": "thumbnails", "language": "python", "n": 100, "failed": 4.0},
+        {"function_id": "resize", "language": "rust", "n": 10, "failed": 1},
+        {"function_id": "thumbnails", "language": "python", "n": 100, "failed": 4},
     ]);
     assert_eq!(Value::Array(counted), expected);
     assert_eq!(python::rows(&floe, "errors").len(), 5);

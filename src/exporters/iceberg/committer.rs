@@ -39,6 +39,8 @@ pub struct Committer {
     interval: Interval,
     /// L of the rules: the newest commit known to be applied, for whichever table uuid.
     recorded: Option<Recorded>,
+    /// Recorded under other names; see [`Committer::going_on_from`].
+    earlier: Vec<Recorded>,
     /// Attempts whose outcome nobody has recorded.
     intents: Vec<Intent>,
     held: Held,
@@ -81,6 +83,7 @@ impl Committer {
             interval: Interval::new(cut.max_age),
             cut,
             recorded,
+            earlier: Vec::new(),
             intents,
             held: Held::default(),
             table: None,
@@ -92,6 +95,13 @@ impl Committer {
             trouble: None,
             state: State::Waiting,
         }
+    }
+
+    /// Commits of this log that were recorded for streams of other names: an exporter that was renamed goes on from them.
+    #[must_use]
+    pub fn going_on_from(mut self, earlier: Vec<Recorded>) -> Committer {
+        self.earlier = earlier;
+        self
     }
 
     /// What is known to be committed.
@@ -207,7 +217,11 @@ impl Committer {
         let news = |mark: &Mark| known.is_none_or(|known| mark.position > known.position);
         let mut marks: Vec<Mark> = look.watermark.into_iter().chain(look.mark).filter(news).collect();
         marks.sort_by_key(|mark| mark.position);
-        if let Some(stranger) = marks.iter().find(|mark| !open().any(|intent| intent.commit == mark.commit)) {
+        let ours = |mark: &Mark| {
+            let earlier = |earlier: &Recorded| earlier.commit == mark.commit && earlier.table == look.shape.table;
+            open().any(|intent| intent.commit == mark.commit) || self.earlier.iter().any(earlier)
+        };
+        if let Some(stranger) = marks.iter().find(|mark| !ours(mark)) {
             return self.stop(Reason::Fenced(*stranger));
         }
         if let Some(applied) = marks.last() {

@@ -88,6 +88,12 @@ pub struct SqliteUri(PathBuf);
 pub struct Warehouse(PathBuf);
 
 impl IcebergConfig {
+    /// The tables it writes, in words: equal for two exporters that write the same ones.
+    pub fn destination(&self) -> String {
+        let catalog = self.catalog.uri.path().unwrap_or_default();
+        format!("`{}.*` in {}", self.namespace.levels().join("."), catalog.display())
+    }
+
     /// The columns that `allow_raw` names, in whichever tables have them.
     pub fn allowed(&self) -> Columns {
         self.allow_raw.iter().fold(Columns::NONE, |all, name| all.union(Columns::named(&name.0)))

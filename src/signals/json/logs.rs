@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{Error, MapAccess, SeqAccess};
 
 use super::embedded::{Context, any_value, attributes};
 use super::fields::{List, Message, One, enumeration, skip, text, uint64};
-use crate::signals::{LogRecord, Slice, SpanId, Timestamp, TraceId, Value};
+use crate::signals::{LogRecord, Slice, SpanId, TOO_MANY, Timestamp, TraceId, Value};
 
 const SEVERITIES: [&str; 25] = [
     "unspecified",
@@ -63,6 +63,9 @@ impl<'a> List<'a> for Logs<'_, 'a> {
         let Some(present) = elements.next_element_seed(One(&mut draft))? else { return Ok(false) };
         let Draft { log, .. } = draft;
         if present {
+            if self.context.records.is_full() {
+                return Err(S::Error::custom(TOO_MANY));
+            }
             self.context.records.received += 1;
             self.context.records.logs.push(log);
         }

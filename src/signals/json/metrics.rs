@@ -10,7 +10,9 @@ use super::fields::{
     AnyScalar, Every, List, Message, One, Scalar, boolean, double, enumeration, int64, skip, text, uint32, uint64,
 };
 use crate::signals::rejected::{misfit, without_value};
-use crate::signals::{Metric, MetricKind, NO_RECORDED_VALUE, Point, PointValue, Rejected, Slice, Temporality, Timestamp};
+use crate::signals::{
+    Metric, MetricKind, NO_RECORDED_VALUE, Point, PointValue, Rejected, Slice, TOO_MANY, Temporality, Timestamp,
+};
 
 const TEMPORALITIES: [&str; 3] = ["unspecified", "delta", "cumulative"];
 
@@ -120,6 +122,9 @@ impl<'a> List<'a> for Data<'_, 'a> {
             return Ok(true);
         }
         let records = &mut self.context.records;
+        if records.is_full() {
+            return Err(S::Error::custom(TOO_MANY));
+        }
         let number = records.received;
         records.received += 1;
         let counts_run = Slice::between(counts, records.counts.len());

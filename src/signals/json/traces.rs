@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{Error, MapAccess, SeqAccess};
 
 use super::embedded::{Context, attributes};
 use super::fields::{Every, List, Message, One, enumeration, skip, text, uint64};
 use crate::signals::rejected::{Id, wrong_id};
-use crate::signals::{Event, Rejected, Slice, Span, SpanId, SpanKind, StatusCode, Timestamp, TraceId};
+use crate::signals::{Event, Rejected, Slice, Span, SpanId, SpanKind, StatusCode, TOO_MANY, Timestamp, TraceId};
 
 const KINDS: [&str; 6] = ["unspecified", "internal", "server", "client", "producer", "consumer"];
 const STATUS_CODES: [&str; 3] = ["unset", "ok", "error"];
@@ -32,6 +32,9 @@ impl<'a> List<'a> for Spans<'_, 'a> {
             return Ok(true);
         }
         let records = &mut self.context.records;
+        if records.is_full() {
+            return Err(S::Error::custom(TOO_MANY));
+        }
         let number = records.received;
         records.received += 1;
         match found.into_span(self.scope, number) {
@@ -156,6 +159,9 @@ impl<'a> List<'a> for Events<'_, 'a> {
         let Some(present) = elements.next_element_seed(One(&mut draft))? else { return Ok(false) };
         let EventDraft { event, .. } = draft;
         if present {
+            if self.0.records.is_full() {
+                return Err(S::Error::custom(TOO_MANY));
+            }
             self.0.records.events.push(event);
         }
         Ok(true)

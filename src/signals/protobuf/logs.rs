@@ -1,11 +1,14 @@
 //! Log records.
 
 use super::embedded::{Embedded, any_value, attribute, text};
-use super::wire::{Reader, Result};
-use crate::signals::{LogRecord, Records, SpanId, Timestamp, TraceId};
+use super::wire::{Fault, Reader, Result};
+use crate::signals::{LogRecord, Records, SpanId, TOO_MANY, Timestamp, TraceId};
 
 /// Reads a `LogRecord`. A wrong id counts as absent.
 pub fn log<'a>(records: &mut Records<'a>, scope: u32, message: &'a [u8]) -> Result<()> {
+    if records.is_full() {
+        return Err(Fault::new(TOO_MANY));
+    }
     records.received += 1;
     let mark = records.attributes.mark();
     let (mut trace_id, mut span_id, mut severity_text, mut event_name): (&[u8], &[u8], &[u8], &[u8]) = (&[], &[], &[], &[]);

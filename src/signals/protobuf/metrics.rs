@@ -4,7 +4,7 @@ use super::embedded::{Embedded, attribute, text};
 use super::wire::{Fault, Field, Reader, Result};
 use crate::signals::rejected::{misfit, without_value};
 use crate::signals::{
-    Metric, MetricKind, NO_RECORDED_VALUE, Point, PointValue, Records, Rejected, Slice, Temporality, Timestamp,
+    Metric, MetricKind, NO_RECORDED_VALUE, Point, PointValue, Records, Rejected, Slice, TOO_MANY, Temporality, Timestamp,
 };
 
 /// Reads a `Metric`. One without data has no points and is not kept.
@@ -115,6 +115,9 @@ struct Common {
 }
 
 fn point<'a>(records: &mut Records<'a>, metric: u32, shape: Shape, field: Field<'a>) -> Result<()> {
+    if records.is_full() {
+        return Err(Fault::new(TOO_MANY));
+    }
     let number = records.received;
     records.received += 1;
     let everything = records.attributes.everything();

@@ -1,12 +1,15 @@
 //! Spans and their events.
 
 use super::embedded::{attribute, text};
-use super::wire::{Reader, Result};
+use super::wire::{Fault, Reader, Result};
 use crate::signals::rejected::{Id, wrong_id};
-use crate::signals::{Event, Records, Rejected, Slice, Span, SpanId, SpanKind, StatusCode, Timestamp, TraceId};
+use crate::signals::{Event, Records, Rejected, Slice, Span, SpanId, SpanKind, StatusCode, TOO_MANY, Timestamp, TraceId};
 
 /// Reads a `Span`. One without a valid id is counted as rejected and not kept.
 pub fn span<'a>(records: &mut Records<'a>, scope: u32, message: &'a [u8]) -> Result<()> {
+    if records.is_full() {
+        return Err(Fault::new(TOO_MANY));
+    }
     let number = records.received;
     records.received += 1;
     let everything = records.attributes.everything();
@@ -74,6 +77,9 @@ fn events<'a>(records: &mut Records<'a>, mut reader: Reader<'a>) -> Result<Slice
     let start = records.events.len();
     while let Some(field) = reader.next()? {
         if field.number == 11 {
+            if records.is_full() {
+                return Err(Fault::new(TOO_MANY));
+            }
             let index = records.events.len() - start;
             let event = event(records, field.bytes()?).map_err(|fault| fault.within_nth("events", index))?;
             records.events.push(event);
