@@ -19,3 +19,4 @@ mod bad_bytes;
 mod crash;
 mod first_light;
 mod outage;
+mod own_metrics;
