@@ -95,7 +95,8 @@ impl Sanitizer {
     /// Only if the table of rules outgrows its automaton.
     pub fn new(config: &SanitizeConfig) -> Result<Sanitizer, SanitizeError> {
         let on = |rule: &Rule| config.classes.get(&rule.class).copied().unwrap_or(true);
-        let ids = |rule: &Rule| on(rule) && rule.class.is_token() && !matches!(rule.id, "aws-secret-key" | "azure-storage-key");
+        let ids =
+            |rule: &Rule| on(rule) && rule.class.looks_at_ids() && !matches!(rule.id, "aws-secret-key" | "azure-storage-key");
         Ok(Sanitizer { text: Words::new(on)?, ids: Words::new(ids)? })
     }
 

@@ -26,7 +26,7 @@ pub enum Raw {
     Nothing,
     /// Text of the sender: `sanitize` clears it.
     Text,
-    /// An id: `sanitize` clears it, by token classes only.
+    /// An id: `sanitize` clears it of tokens and named credentials.
     Id,
     /// A client address: `hash_ip` clears it.
     Address,

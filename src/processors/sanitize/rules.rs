@@ -93,9 +93,10 @@ impl Class {
         }
     }
 
-    /// Whether the class knows its tokens by their own form. Only such classes look at ids.
-    pub(super) fn is_token(self) -> bool {
-        self <= Class::PrivateKey
+    /// Whether the class looks at ids: tokens known by their own form, and credentials named by what stands before them. Shapes that an id
+    /// may have by chance (a card number, an address) and the generic rule do not.
+    pub(super) fn looks_at_ids(self) -> bool {
+        self <= Class::Password
     }
 }
 

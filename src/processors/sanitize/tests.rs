@@ -233,13 +233,16 @@ fn ordinary_text_survives_byte_for_byte() {
 }
 
 #[test]
-fn ids_are_held_against_tokens_only() {
+fn ids_are_held_against_tokens_and_named_credentials_only() {
     let sanitizer = sanitizer();
     for id in ["4111111111111111", "key=7Qk0aB3dE5fG7hJ9", "203.0.113.5", "a@b.io"] {
         assert_eq!(sanitizer.clean(id, Mode::Id).text, id);
     }
     let token = Noise(1).fill("ghp_<w36>");
     assert_eq!(sanitizer.clean(&token, Mode::Id).text, "[redacted:github-token]");
+    for id in ["postgres://u:Zx9secretPw@h/db", "request password=Zx9secretPw"] {
+        assert!(!sanitizer.clean(id, Mode::Id).text.contains("Zx9secretPw"), "{id}");
+    }
 }
 
 #[test]
