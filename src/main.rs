@@ -1,7 +1,8 @@
 //! The binary: arguments, allocator, exit code.
 
 use std::io::{Write, stderr};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use floe::cli::Cli;
@@ -10,12 +11,24 @@ use floe::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    refuse_huge_pages();
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(stderr(), "floe: {}", told(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Zeroing huge pages cost a quarter of all CPU and a third of the memory (docs/performance.md). The allocator reads its options from the
+/// environment, before `main`; so the process becomes itself once more, under the same pid. Where that fails, it runs as it is.
+fn refuse_huge_pages() {
+    const OPTION: &str = "MIMALLOC_ALLOW_THP";
+    if std::env::var_os(OPTION).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(OPTION, "0").exec();
     }
 }
 
