@@ -47,8 +47,9 @@ const COMMITS_GRACE: Duration = Duration::from_secs(20);
 /// Why the gateway did not start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("pipeline `{pipeline}`: {source}")]
-    Chain { pipeline: String, source: Box<ChainError> },
+    /// `line` and `column` are those of the pipeline's first component.
+    #[error("{line}:{column}: pipeline `{pipeline}`: {source}")]
+    Chain { line: u64, column: u64, pipeline: String, source: Box<ChainError> },
     #[error(transparent)]
     Key(#[from] keys::KeyError),
     #[error(transparent)]

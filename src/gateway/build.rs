@@ -12,7 +12,7 @@ use crate::exporters::iceberg::IcebergExporter;
 use crate::exporters::prometheus::Prometheus;
 use crate::pipelines::Pipeline;
 use crate::processors::ProcessorConfig;
-use crate::processors::chain::{Chain, ChainKeys};
+use crate::processors::chain::{Chain, ChainError, ChainKeys};
 use crate::signals::Signal;
 use crate::tables::{Columns, Table};
 use crate::telemetry::Telemetry;
@@ -111,11 +111,16 @@ fn build_chains(config: &Config, keys: &ChainKeys<'_>) -> Result<Vec<(Signal, Ch
         let Some(signal) = signal_of(id) else { continue };
         let steps: Vec<(&ComponentId, &ProcessorConfig)> =
             refs.processors.iter().filter_map(|step| Some((&step.value, config.processors.get(&step.value)?))).collect();
-        let chain = Chain::build(signal, &steps, allowed_raw(config, refs), keys)
-            .map_err(|source| StartError::Chain { pipeline: id.to_string(), source: Box::new(source) })?;
+        let chain = Chain::build(signal, &steps, allowed_raw(config, refs), keys).map_err(|source| misbuilt(id, refs, source))?;
         chains.push((signal, chain));
     }
     Ok(chains)
+}
+
+fn misbuilt(id: &ComponentId, refs: &PipelineRefs, source: ChainError) -> StartError {
+    let place = refs.processors.first().or(refs.exporters.first()).map(|reference| reference.referenced);
+    let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
+    StartError::Chain { line, column, pipeline: id.to_string(), source: Box::new(source) }
 }
 
 /// What every exporter of the pipeline allows to be written or exposed raw.

@@ -367,3 +367,17 @@ fn with_ports_of(example: &str, shipped: &str) -> String {
     whole.insert_str(service + "service:\n".len(), &format!("{telemetry}\n"));
     format!("receivers:\n{receivers}\n{whole}\nextensions:\n{extensions}\n")
 }
+
+#[test]
+fn validate_says_where_a_pipeline_would_write_raw_values() {
+    let floe = Floe::start();
+    let raw = std::fs::read_to_string(floe.directory.join("pipelines.yaml")).unwrap();
+    std::fs::write(floe.directory.join("raw.yaml"), raw.replace("[map, sanitize, hash_ip, truncate_stack]", "[map, sanitize]"))
+        .unwrap();
+    let said = floe.command("validate").args(["--config", "raw.yaml"]).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(!said.status.success());
+    assert!(text.starts_with("floe: raw.yaml:") && text.contains("client_ip") && text.contains("allow_raw"), "{text}");
+    let place: Vec<&str> = text.split(':').skip(2).take(2).collect();
+    assert!(place.iter().all(|number| number.parse::<u64>().is_ok_and(|number| number > 0)), "{text}");
+}
