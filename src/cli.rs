@@ -2,6 +2,7 @@
 
 mod flush;
 mod run;
+mod schema;
 mod status;
 mod tables;
 mod validate;
@@ -39,11 +40,16 @@ enum Command {
     Status,
     /// Have a running gateway commit what it holds, now
     Flush,
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 impl Cli {
     /// Runs the command. What goes wrong is for the user to read.
     pub fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(Command::Schema) = self.command {
+            return schema::schema();
+        }
         let config = self.read_config()?;
         match self.command.unwrap_or(Command::Run) {
             Command::Run => run::run(&config),
@@ -51,6 +57,7 @@ impl Cli {
             Command::Tables => tables::tables(&config),
             Command::Status => status::status(&config),
             Command::Flush => flush::flush(&config),
+            Command::Schema => schema::schema(),
         }
     }
 

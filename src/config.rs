@@ -5,12 +5,14 @@
 //! | [`values`] | the leaf types: sizes, durations, secrets, component ids; their limits live in them |
 //! | [`document`] | the shape of the file: receivers, processors, exporters, extensions, service; generic over the components |
 //! | [`source`] | from a file to a document: `${env:NAME:-default}`, positions |
+//! | [`schema`] | the JSON Schema of the leaf types and of the document |
 //! | [`error`] | what is wrong, at which line and column, and the nearest name |
 //!
 //! Invariant: this room knows no component. A component's configuration stands beside the component.
 
 pub mod document;
 pub mod error;
+pub mod schema;
 pub mod source;
 pub mod values;
 

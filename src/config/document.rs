@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::Deserialize;
+use schemars::{Schema, SchemaGenerator};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_saphyr::Spanned;
 
 use super::error::did_you_mean;
@@ -20,6 +21,9 @@ pub trait Component: Sized {
 
     /// Reads the configuration of a component of this type, which is one of [`Component::KINDS`].
     fn read<'de, D: Deserializer<'de>>(kind: &str, deserializer: D) -> Result<Self, D::Error>;
+
+    /// The JSON Schema of those settings.
+    fn schema(kind: &str, generator: &mut SchemaGenerator) -> Schema;
 }
 
 /// The components of one section, in the order of the file.
@@ -37,6 +41,12 @@ impl<C> Components<C> {
 
     pub fn ids(&self) -> impl Iterator<Item = &ComponentId> {
         self.0.iter().map(|(id, _)| id)
+    }
+}
+
+impl<C: Serialize> Serialize for Components<C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 

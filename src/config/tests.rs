@@ -26,6 +26,10 @@ impl Component for AnyComponent {
             _ => Ok(AnyComponent::Nop),
         }
     }
+
+    fn schema(_kind: &str, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<String>()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A number of bytes: `4096`, `64KiB`, `128MiB`, `10GiB`; also `KB`, `MB`, `GB` as powers of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +65,29 @@ impl Secret {
 
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// The largest unit that divides it: what is written is read as the same size.
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.iter().find(|(factor, _)| self.0 > 0 && self.0.is_multiple_of(*factor)) {
+            Some((factor, unit)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// The largest unit that divides it, days excepted: `90d` is `2160h`.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        match units.iter().find(|(factor, _)| millis.is_multiple_of(*factor)) {
+            Some((factor, unit)) if millis > 0 => write!(f, "{}{unit}", millis / factor),
+            _ => write!(f, "{millis}ms"),
+        }
     }
 }
 
@@ -173,8 +196,14 @@ impl<T: FromStr<Err = String>> de::Visitor<'_> for Scalar<T> {
     }
 }
 
-macro_rules! deserialize_from_scalar {
+macro_rules! scalar {
     ($($leaf:ty),*) => {$(
+        impl Serialize for $leaf {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
         impl<'de> Deserialize<'de> for $leaf {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$leaf, D::Error> {
                 deserializer.deserialize_str(Scalar(std::marker::PhantomData))
@@ -183,10 +212,16 @@ macro_rules! deserialize_from_scalar {
     )*};
 }
 
-deserialize_from_scalar!(ByteSize, Span, ComponentId);
+scalar!(ByteSize, Span, ComponentId);
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(Secret)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[redacted]")
     }
 }

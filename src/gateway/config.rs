@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Deserializer};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::document::PipelineRefs;
 use crate::config::source::Source;
@@ -18,18 +19,21 @@ use crate::wal::WalConfig;
 /// A `pipelines.yaml`, checked: every pipeline is of a signal, and every id it names is defined.
 pub type Config = Document<ReceiverConfig, ProcessorConfig, ExporterConfig, ExtensionConfig, TelemetryConfig>;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum ReceiverConfig {
     Otlp(OtlpConfig),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum ExporterConfig {
     Iceberg(IcebergConfig),
     Prometheus(PrometheusConfig),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum ExtensionConfig {
     Wal(WalConfig),
     HealthCheck(HealthCheckConfig),
@@ -38,7 +42,7 @@ pub enum ExtensionConfig {
 }
 
 /// `extensions.memory_limiter`: how much memory the gateway may take, as in the Collector's extension of that name.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemoryLimiterConfig {
     /// In MiB; 64 at least, 512 by default. Half of it is for requests on their way; the rest is the exporters' and the process's own.
@@ -46,12 +50,13 @@ pub struct MemoryLimiterConfig {
 }
 
 /// 64 MiB or more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "u64")]
+#[schemars(extend("minimum" = 64))]
 pub struct LimitMib(u64);
 
 /// `extensions.admin`: where `floe status` and `floe flush` find a running gateway.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Loopback by default, 127.0.0.1:13134; whoever reaches it can make the gateway commit.
@@ -95,6 +100,10 @@ impl Component for ReceiverConfig {
     fn read<'de, D: Deserializer<'de>>(_kind: &str, deserializer: D) -> Result<Self, D::Error> {
         OtlpConfig::deserialize(deserializer).map(ReceiverConfig::Otlp)
     }
+
+    fn schema(_kind: &str, generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<OtlpConfig>()
+    }
 }
 
 impl Component for ExporterConfig {
@@ -105,6 +114,13 @@ impl Component for ExporterConfig {
         match kind {
             "iceberg" => IcebergConfig::deserialize(deserializer).map(ExporterConfig::Iceberg),
             _ => PrometheusConfig::deserialize(deserializer).map(ExporterConfig::Prometheus),
+        }
+    }
+
+    fn schema(kind: &str, generator: &mut SchemaGenerator) -> Schema {
+        match kind {
+            "iceberg" => generator.subschema_for::<IcebergConfig>(),
+            _ => generator.subschema_for::<PrometheusConfig>(),
         }
     }
 }
@@ -119,6 +135,15 @@ impl Component for ExtensionConfig {
             "health_check" => HealthCheckConfig::deserialize(deserializer).map(ExtensionConfig::HealthCheck),
             "memory_limiter" => MemoryLimiterConfig::deserialize(deserializer).map(ExtensionConfig::MemoryLimiter),
             _ => AdminConfig::deserialize(deserializer).map(ExtensionConfig::Admin),
+        }
+    }
+
+    fn schema(kind: &str, generator: &mut SchemaGenerator) -> Schema {
+        match kind {
+            "wal" => generator.subschema_for::<WalConfig>(),
+            "health_check" => generator.subschema_for::<HealthCheckConfig>(),
+            "memory_limiter" => generator.subschema_for::<MemoryLimiterConfig>(),
+            _ => generator.subschema_for::<AdminConfig>(),
         }
     }
 }

@@ -9,22 +9,23 @@
 //! ```
 //! Actions run in their order, each on the record's own attributes: not on those of its scope, its resource or its events.
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::literal::Literal;
 use super::{RecordStep, Tally};
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{KeyId, Records, Slice, Value};
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttributesConfig {
     pub actions: Vec<Action>,
 }
 
 /// One edit. Says what to set only where something is set.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "WrittenAction")]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "WrittenAction", into = "WrittenAction")]
 pub enum Action {
     Set { key: String, when: When, to: Source },
     Delete { key: String },
@@ -50,16 +51,36 @@ pub enum Source {
 }
 
 /// An action as it stands in the file.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WrittenAction {
     key: String,
     action: Verb,
+    #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Literal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     from_attribute: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+impl From<Action> for WrittenAction {
+    fn from(action: Action) -> WrittenAction {
+        let (key, when, to) = match action {
+            Action::Delete { key } => return WrittenAction { key, action: Verb::Delete, value: None, from_attribute: None },
+            Action::Set { key, when, to } => (key, when, to),
+        };
+        let action = match when {
+            When::Absent => Verb::Insert,
+            When::Present => Verb::Update,
+            When::Always => Verb::Upsert,
+        };
+        match to {
+            Source::Value(value) => WrittenAction { key, action, value: Some(value), from_attribute: None },
+            Source::Attribute(name) => WrittenAction { key, action, value: None, from_attribute: Some(name) },
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Verb {
     Insert,

@@ -1,6 +1,7 @@
 //! Which processors there are: one variant each, one arm to read it. [`super::chain`] has the arm that builds it.
 
-use serde::{Deserialize, Deserializer, de};
+use schemars::{Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::attributes::AttributesConfig;
 use super::filter::FilterConfig;
@@ -11,7 +12,8 @@ use super::truncate_stack::TruncateStackConfig;
 use crate::config::Component;
 
 /// The settings of one processor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum ProcessorConfig {
     Attributes(AttributesConfig),
     Filter(FilterConfig),
@@ -34,6 +36,17 @@ impl Component for ProcessorConfig {
             "hash_ip" => HashIpConfig::deserialize(settings).map(ProcessorConfig::HashIp),
             "truncate_stack" => TruncateStackConfig::deserialize(settings).map(ProcessorConfig::TruncateStack),
             other => Err(de::Error::unknown_variant(other, Self::KINDS)),
+        }
+    }
+
+    fn schema(kind: &str, generator: &mut SchemaGenerator) -> Schema {
+        match kind {
+            "attributes" => generator.subschema_for::<AttributesConfig>(),
+            "filter" => generator.subschema_for::<FilterConfig>(),
+            "map" => generator.subschema_for::<MapConfig>(),
+            "sanitize" => generator.subschema_for::<SanitizeConfig>(),
+            "hash_ip" => generator.subschema_for::<HashIpConfig>(),
+            _ => generator.subschema_for::<TruncateStackConfig>(),
         }
     }
 }

@@ -10,7 +10,8 @@
 mod columns;
 
 use regex::{Regex, RegexBuilder};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::literal::Literal;
 use super::{RecordStep, Tally};
@@ -24,7 +25,7 @@ pub use columns::ColumnFilter;
 /// The most memory one compiled expression may take, in bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterConfig {
     /// A record or row is dropped if any of them holds.
@@ -32,8 +33,8 @@ pub struct FilterConfig {
 }
 
 /// One condition; its test fits its subject.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "WrittenCondition")]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "WrittenCondition", into = "WrittenCondition")]
 pub enum Condition {
     Attribute { name: String, test: Test },
     Column { table: Table, index: usize, test: Test },
@@ -48,13 +49,37 @@ pub enum Test {
 }
 
 /// A condition as it stands in the file.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WrittenCondition {
+    /// The name of an attribute: asked on the record, then its scope, then its resource; before `map`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     attribute: Option<String>,
+    /// A column, with its table: `invocations.region`; after `map`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    /// The same value.
+    #[serde(skip_serializing_if = "Option::is_none")]
     equals: Option<Literal>,
+    /// A regular expression that is found anywhere in the value's text.
+    #[serde(skip_serializing_if = "Option::is_none")]
     matches: Option<String>,
+}
+
+impl From<Condition> for WrittenCondition {
+    fn from(condition: Condition) -> WrittenCondition {
+        let (attribute, column, test) = match condition {
+            Condition::Attribute { name, test } => (Some(name), None, test),
+            Condition::Column { table, index, test } => {
+                (None, Some(format!("{}.{}", table.name(), table.columns()[index].name)), test)
+            }
+        };
+        let (equals, matches) = match test {
+            Test::Equals(literal) => (Some(literal), None),
+            Test::Matches(regex) => (None, Some(regex.as_str().to_owned())),
+        };
+        WrittenCondition { attribute, column, equals, matches }
+    }
 }
 
 impl TryFrom<WrittenCondition> for Condition {

@@ -13,7 +13,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use arrow_array::builder::StringBuilder;
 use arrow_array::{Array as _, StringArray};
 use hmac::{Hmac, Mac as _};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::config::Secret;
@@ -26,7 +27,7 @@ pub const MIN_KEY_BYTES: usize = 16;
 /// Longer text is no address: 45 bytes of IPv6, a zone, brackets, a port, `for=`.
 const MAX_TEXT: usize = 128;
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HashIpConfig {
     /// Default `hmac`.
@@ -35,7 +36,7 @@ pub struct HashIpConfig {
     pub key: Option<Secret>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The first 128 bits of HMAC-SHA256 over the 4 or 16 bytes of the address, as 32 lower-case hexadecimal digits.

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
 
 use crate::signals::Value;
 use crate::signals::attributes::Attributes;
@@ -87,6 +89,31 @@ impl Visitor<'_> for LiteralVisitor {
 impl<'de> Deserialize<'de> for Literal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Literal, D::Error> {
         deserializer.deserialize_any(LiteralVisitor)
+    }
+}
+
+impl Serialize for Literal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Literal::Text(text) => serializer.serialize_str(text),
+            Literal::Int(number) => serializer.serialize_i64(*number),
+            Literal::Double(number) => serializer.serialize_f64(*number),
+            Literal::Bool(truth) => serializer.serialize_bool(*truth),
+        }
+    }
+}
+
+impl JsonSchema for Literal {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Literal".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
     }
 }
 

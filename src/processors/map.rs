@@ -38,7 +38,8 @@ mod window;
 
 use std::ops::RangeInclusive;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::values::{Secret, Span as Length};
 use crate::processors::{Note, Tally};
@@ -54,7 +55,7 @@ pub use metrics::{MetricRuleConfig, SourceConfig};
 use selection::{Facts, Selection};
 use window::{Stray, Window};
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MapConfig {
     /// Which sources the columns have. Default and only one: `functions`.
@@ -73,7 +74,7 @@ pub struct MapConfig {
     pub metrics: Vec<MetricRuleConfig>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     #[default]
@@ -81,7 +82,7 @@ pub enum Preset {
 }
 
 /// Rules for invocations that are off by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InvocationsConfig {
     /// Cloudflare's log of a request and Lambda's `platform.report` are invocations: for emitters that export logs only.
@@ -90,14 +91,14 @@ pub struct InvocationsConfig {
     pub http_servers: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ErrorsConfig {
     /// Default both: a row of each, with the same id, where an emitter sends an exception both ways.
     pub sources: Vec<ErrorSource>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorSource {
     /// Events of the name `exception`.

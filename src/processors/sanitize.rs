@@ -33,7 +33,8 @@ use std::sync::Arc;
 use aho_corasick::BuildError;
 use arrow_array::builder::StringBuilder;
 use arrow_array::{Array as _, StringArray};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::processors::{ColumnStep, Note, Tally};
 use crate::signals::points::{Descriptor, Label, Points};
@@ -53,7 +54,7 @@ const MAX_MESSAGE_BYTES: usize = 8 << 10;
 const MAX_PASSES: usize = 4;
 
 /// `sanitize: {}` has every class on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SanitizeConfig {
     /// Switches by class, for example `{ email: false }`; a class that is not named is on.

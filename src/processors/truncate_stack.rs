@@ -18,7 +18,8 @@ use std::fmt::Write as _;
 
 use arrow_array::builder::StringBuilder;
 use arrow_array::{Array as _, StringArray};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::ByteSize;
 use crate::processors::sanitize::mark;
@@ -26,7 +27,7 @@ use crate::processors::{ColumnStep, Note, Tally};
 use crate::tables::{Table, TableBatch};
 use sections::{Frame, Part, parts};
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TruncateStackConfig {
     /// At least 256 B; default 8 KiB.
@@ -34,7 +35,7 @@ pub struct TruncateStackConfig {
 }
 
 /// The bytes that a stored stack trace may have; 256 at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "ByteSize")]
 pub struct StackBudget(usize);
 

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{ByteSize, Span};
 
 /// The write-ahead log's settings.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WalConfig {
     /// Of this log alone, on a local disk. Default `floe-data/wal`.
@@ -21,7 +22,7 @@ pub struct WalConfig {
     pub retry_window: RetryWindow,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fsync {
     /// After an fsync, which all requests share that wait at that moment. Nothing acknowledged is lost in a power loss.
@@ -32,7 +33,7 @@ pub enum Fsync {
 }
 
 /// How long, and how many, requests are remembered so that one sent again adds nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryWindow {
     /// Default 10 minutes.

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf, absolute};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{ByteSize, Span};
 use crate::tables::Columns;
 
 /// `exporters: { iceberg: … }`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IcebergConfig {
     pub catalog: CatalogConfig,
@@ -22,7 +23,7 @@ pub struct IcebergConfig {
 }
 
 /// The catalog that holds the tables.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogConfig {
     #[serde(rename = "type")]
@@ -34,7 +35,7 @@ pub struct CatalogConfig {
 }
 
 /// Which kind of catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CatalogKind {
     /// An SQLite file that PyIceberg's `SqlCatalog("default", …)` reads and writes as well.
@@ -43,7 +44,7 @@ pub enum CatalogKind {
 }
 
 /// When rows are cut into a commit: as soon as one of the two is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CommitConfig {
     /// Age of the oldest row in the log that is not committed. Default 60 s.
@@ -53,7 +54,7 @@ pub struct CommitConfig {
 }
 
 /// How data files are laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// Parquet bytes after which a file is closed. Default 128 MiB.
@@ -63,27 +64,27 @@ pub struct FileConfig {
 }
 
 /// Rows in a row group: 1 to 16777216.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "u64")]
 pub struct RowGroupRows(usize);
 
 /// A namespace of one or more levels.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 pub struct Namespace(Vec<String>);
 
 /// The name of a column of at least one of the tables.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct ColumnName(String);
 
 /// `sqlite://` and the path of a file, relative to the working directory or absolute.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 pub struct SqliteUri(PathBuf);
 
 /// A local directory, given as a path or as `file://` and an absolute path.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct Warehouse(PathBuf);
 
@@ -211,6 +212,18 @@ impl TryFrom<String> for SqliteUri {
             Some(path) if !path.is_empty() && !path.contains('?') => Ok(SqliteUri(PathBuf::from(path))),
             _ => Err(format!("expected `sqlite://` and the path of a file, found `{uri}`")),
         }
+    }
+}
+
+impl From<Namespace> for String {
+    fn from(namespace: Namespace) -> String {
+        namespace.to_string()
+    }
+}
+
+impl From<SqliteUri> for String {
+    fn from(uri: SqliteUri) -> String {
+        format!("sqlite://{}", uri.0.display())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::tables::{Columns, Raw, Table};
 
@@ -14,7 +15,7 @@ const EXPOSED: [&str; 8] =
 const LABELS: &str = "labels";
 
 /// `exporters.prometheus`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrometheusConfig {
     /// Where `/metrics` is served. Default `127.0.0.1:9464`.
@@ -26,14 +27,14 @@ pub struct PrometheusConfig {
 }
 
 /// 1 to 10,000,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "u32")]
 pub struct MaxSeries(u32);
 
 /// Columns by name, and `labels`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "Vec<String>")]
-pub struct AllowRaw(Columns);
+pub struct AllowRaw(Vec<String>);
 
 impl Default for PrometheusConfig {
     fn default() -> PrometheusConfig {
@@ -50,7 +51,7 @@ impl PrometheusConfig {
     pub fn allowed(&self) -> Columns {
         let every = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]);
         let exposed = EXPOSED.iter().fold(labels(), |set, name| set.union(Columns::named(name)));
-        every.without(exposed).union(self.allow_raw.0)
+        every.without(exposed).union(self.allow_raw.columns())
     }
 }
 
@@ -75,16 +76,22 @@ impl TryFrom<Vec<String>> for AllowRaw {
     type Error = String;
 
     fn try_from(names: Vec<String>) -> Result<AllowRaw, String> {
-        let mut allowed = Columns::NONE;
-        for name in names {
-            let columns = if name == LABELS { labels() } else { Columns::named(&name) };
-            if columns.is_empty() {
-                return Err(format!("expected the name of a column, such as error_type, or `{LABELS}`, found `{name}`"));
-            }
-            allowed = allowed.union(columns);
+        match names.iter().find(|name| named(name).is_empty()) {
+            Some(name) => Err(format!("expected the name of a column, such as error_type, or `{LABELS}`, found `{name}`")),
+            None => Ok(AllowRaw(names)),
         }
-        Ok(AllowRaw(allowed))
     }
+}
+
+impl AllowRaw {
+    fn columns(&self) -> Columns {
+        self.0.iter().fold(Columns::NONE, |all, name| all.union(named(name)))
+    }
+}
+
+/// What one name of `allow_raw` allows.
+fn named(name: &str) -> Columns {
+    if name == LABELS { labels() } else { Columns::named(name) }
 }
 
 /// The labels of metric points, and no column.

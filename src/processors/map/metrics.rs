@@ -19,7 +19,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::identity::Fields;
 use super::lookup::{find, trimmed};
@@ -31,7 +32,7 @@ use crate::tables::rows::{DeploymentRow, ErrorRow, InvocationRow, RateLimitRow, 
 use crate::tables::{Column, ColumnType, Table};
 
 /// From the points of one metric to rows of one table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MetricRuleConfig {
     /// The metric's name as the SDK sends it.
@@ -42,7 +43,7 @@ pub struct MetricRuleConfig {
     pub columns: BTreeMap<String, SourceConfig>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TableName {
     Invocations,
@@ -52,7 +53,7 @@ pub enum TableName {
 }
 
 /// Where a column's value is from.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SourceConfig {
     /// The first of these attributes that the point, its scope or its resource has.
@@ -63,14 +64,14 @@ pub enum SourceConfig {
     Point(PointPart),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMore {
     One(String),
     More(Vec<String>),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Literal {
     Bool(bool),
@@ -79,7 +80,7 @@ pub enum Literal {
     Text(String),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PointPart {
     Value,

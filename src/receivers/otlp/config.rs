@@ -4,12 +4,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use serde::{Deserialize, Deserializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::{ByteSize, Span};
 
 /// `otlp: { protocols: { grpc: { … }, http: { … } } }`. Without `protocols`: both, with their defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtlpConfig {
     #[serde(deserialize_with = "at_least_one")]
@@ -17,23 +18,24 @@ pub struct OtlpConfig {
 }
 
 /// A protocol that is not named does not listen; one without a value (`grpc:`) has its defaults.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Protocols {
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub grpc: Option<GrpcConfig>,
-    #[serde(default, deserialize_with = "named")]
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpConfig>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpcConfig {
     /// Default 127.0.0.1:4317.
     #[serde(deserialize_with = "endpoint")]
     pub endpoint: SocketAddr,
     /// In MiB, 1 to 1024, before and after inflating. Default 64.
-    #[serde(deserialize_with = "mebibytes")]
+    #[serde(deserialize_with = "mebibytes", serialize_with = "in_mebibytes")]
+    #[schemars(with = "u64", range(min = 1, max = 1024))]
     pub max_recv_msg_size_mib: BodyLimit,
     /// Requests at once on a connection. Default 256.
     pub max_concurrent_streams: u32,
@@ -43,7 +45,7 @@ pub struct GrpcConfig {
     pub read_timeout: Span,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Default 127.0.0.1:4318.
@@ -58,7 +60,7 @@ pub struct HttpConfig {
 }
 
 /// The largest body that is taken: 1 KiB to 1 GiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "ByteSize")]
 pub struct BodyLimit(ByteSize);
 
@@ -141,6 +143,11 @@ fn mebibytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BodyLimit, D:
         1..=1024 => Ok(BodyLimit(ByteSize::mib(number))),
         _ => Err(de::Error::custom(format!("expected a number of MiB from 1 to 1024, found {number}"))),
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn in_mebibytes<S: Serializer>(limit: &BodyLimit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(limit.0.bytes() >> 20)
 }
 
 #[cfg(test)]
