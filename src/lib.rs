@@ -15,14 +15,15 @@
 //! | room | what it is | may import |
 //! |---|---|---|
 //! | [`config`], [`clock`] | typed YAML; the only `now` | nothing of floe |
+//! | [`faults`] | what tests break on purpose; nothing without the feature | nothing of floe |
 //! | [`server`] | one way to serve HTTP on a listener | nothing of floe |
 //! | [`signals`] | one request as flat, borrowed records | config |
 //! | [`tables`] | the four schemas, rows, columns, `Cleared` | config |
 //! | [`receivers`] | sockets to requests, replies to sockets | config, server, signals (ids only), telemetry (counters), wal (`Durable` only) |
 //! | [`processors`] | the chain: records, `map`, columns | config, signals, tables |
-//! | [`wal`] | the write-ahead log: bytes and positions | config, clock |
+//! | [`wal`] | the write-ahead log: bytes and positions | config, clock, faults |
 //! | [`exporters::prometheus`] | series and exposition | config, server, signals, tables |
-//! | [`exporters::iceberg`] | Parquet files and commits | clock, config, tables, wal |
+//! | [`exporters::iceberg`] | Parquet files and commits | clock, config, faults, tables, wal |
 //! | [`pipelines`] | the flow of a request | clock, receivers, processors, signals, tables, wal, exporters::prometheus, telemetry |
 //! | [`telemetry`] | floe's own metrics, logs, health | config, server, signals, processors (`Tally`) |
 //! | [`gateway`], [`cli`] | start, drain, commands | all |
@@ -39,6 +40,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod exporters;
+pub mod faults;
 pub mod gateway;
 pub mod pipelines;
 pub mod processors;

@@ -26,6 +26,10 @@ while IFS= read -r command <&3; do
     echo "\$ $command"
     if [ "$command" = "cargo run --release" ]; then
         cargo build --release --locked
+        if grep -q after_fsync_before_ack "$CARGO_TARGET_DIR/release/floe"; then
+            echo "the release holds crash points" >&2
+            exit 1
+        fi
         "$CARGO_TARGET_DIR/release/floe" >"$work/gateway.log" 2>&1 &
         gateway=$!
         for _ in $(seq 200); do

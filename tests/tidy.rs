@@ -19,14 +19,15 @@ use floe::gateway::{build, config};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &[]),
+    ("faults", &[]),
     ("server", &[]),
     ("signals", &["config"]),
     ("tables", &["config"]),
     ("receivers", &["config", "server", "signals", "telemetry", "wal"]),
     ("processors", &["config", "signals", "tables"]),
-    ("wal", &["clock", "config"]),
+    ("wal", &["clock", "config", "faults"]),
     ("exporters::prometheus", &["clock", "config", "server", "signals", "tables"]),
-    ("exporters::iceberg", &["clock", "config", "tables", "wal"]),
+    ("exporters::iceberg", &["clock", "config", "faults", "tables", "wal"]),
     ("exporters", &[]),
     ("pipelines", &["clock", "exporters::prometheus", "processors", "receivers", "signals", "tables", "telemetry", "wal"]),
     ("telemetry", &["clock", "config", "processors", "server", "signals", "tables"]),
@@ -243,4 +244,13 @@ fn links_in_the_docs_lead_somewhere() {
             assert!(path.parent().unwrap().join(target).exists(), "{}: {target} does not exist", path.display());
         }
     }
+}
+
+#[test]
+fn crash_points_are_not_in_the_default_build() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let features: Vec<&str> =
+        manifest.lines().skip_while(|line| *line != "[features]").skip(1).take_while(|line| !line.starts_with('[')).collect();
+    assert!(features.contains(&"faults = []"), "{features:?}");
+    assert!(!features.iter().any(|line| line.starts_with("default") && line.contains("faults")), "{features:?}");
 }

@@ -21,6 +21,7 @@ use super::storage::LogFile;
 use super::window::Window;
 use super::{Appended, Durable, Fingerprint, Intent, Payload, Position, Recorded, Stream, StreamId};
 use crate::clock;
+use crate::faults::{self, Point};
 
 /// Requests that wait for the thread; more of them wait to get in.
 pub(super) const QUEUE: usize = 1024;
@@ -185,6 +186,7 @@ impl Writer {
             answer_disk(group.waiting.into_iter().map(|(reply, _)| reply), &Arc::new(error));
             return;
         }
+        faults::pass(Point::AfterAppend);
         if let Err(error) = self.sync(&*active.file) {
             let error = Arc::new(error);
             self.break_off(&error);
@@ -194,10 +196,12 @@ impl Writer {
         active.end += self.buffer.len() as u64;
         self.shared.lock().appended(&group.logged, active.end, group.last, clock::now());
         self.active = Some(active);
+        faults::pass(Point::AfterFsyncBeforeAck);
         for (reply, appended) in group.waiting {
             // A sender that went away sends again and is a duplicate.
             let _ = reply.send(Ok(appended));
         }
+        faults::pass(Point::AfterAck);
     }
 
     fn sync(&self, file: &dyn LogFile) -> io::Result<()> {
@@ -281,6 +285,7 @@ impl Writer {
         let path = self.directory.join(segment::name(first));
         let storage = &self.shared.storage;
         segment::create(&**storage, &path, |file| file.write_all_at(&bytes, 0))?;
+        faults::pass(Point::AfterSegmentCreate);
         let file = storage.open(&path)?;
         let end = bytes.len() as u64;
         let segment = Arc::new(Segment::new(path, &header, end, &self.streams));
@@ -307,6 +312,7 @@ impl Writer {
                 let is_recorded = result.is_ok();
                 let _ = reply.send(result);
                 if is_recorded {
+                    faults::pass(Point::AfterRecordBeforeRelease);
                     self.release();
                 }
             }
@@ -376,6 +382,7 @@ impl Writer {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return,
                 _ => drop(self.shared.lock().extents.pop_front()),
             }
+            faults::pass(Point::DuringRelease);
         }
     }
 }

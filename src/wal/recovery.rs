@@ -17,6 +17,7 @@ use super::state::{Amount, Extent, Segment, Share};
 use super::storage::{LogFile, Storage};
 use super::window::Window;
 use super::{Damage, Position, Stream};
+use crate::faults::{self, Point};
 
 /// What recovery is given.
 #[derive(Debug)]
@@ -298,7 +299,12 @@ impl Recovery<'_> {
     /// same bytes are written over themselves, which brings them there as well.
     fn write_anew(&self, path: &Path, file: &dyn LogFile, good: &[(u64, u64)]) -> Result<u64, OpenError> {
         let end = good.iter().map(|(from, to)| to - from).sum();
-        let made = match segment::create(self.storage, path, |target| copy(file, good, target)) {
+        let anew = |target: &dyn LogFile| {
+            copy(file, good, target)?;
+            faults::pass(Point::DuringReopenRewrite);
+            Ok(())
+        };
+        let made = match segment::create(self.storage, path, anew) {
             Err(error) if is_full(&error) && good.len() == 1 => {
                 copy(file, good, file).and_then(|()| file.set_len(end)).and_then(|()| file.sync())
             }

@@ -101,7 +101,7 @@ impl LogFile for File {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        if crate::faults::sync_fails() { Err(io::Error::other("a sync that a test lets fail")) } else { self.sync_data() }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

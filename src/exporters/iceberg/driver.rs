@@ -14,6 +14,7 @@ use super::committer::{Answer, Attempt, Batch, Committer, EncodeFailure, Event, 
 use super::config::FileConfig;
 use super::encode::{Encoder, Job};
 use crate::clock;
+use crate::faults::{self, Point};
 use crate::tables::Table;
 use crate::wal::{Held, Position, StreamId, Wal};
 
@@ -174,7 +175,10 @@ impl Driver {
                 Step::Look => Event::Looked { look: self.catalog.look().await, fresh: Uuid::new_v4() },
                 Step::Encode(batch) => Event::Encoded(self.encode(batch, &metrics).await),
                 Step::Journal(intent) => match self.wal.intend(self.stream, intent).await {
-                    Ok(()) => Event::Journalled,
+                    Ok(()) => {
+                        faults::pass(Point::AfterIntent);
+                        Event::Journalled
+                    }
                     Err(error) => Event::Failed(format!("the commit cannot be written down: {error}")),
                 },
                 Step::Send(attempt) => Event::Answered(self.send(&attempt, &metrics).await),
@@ -198,13 +202,19 @@ impl Driver {
         let start = clock::now();
         let files = self.encoder.encode(Job { target, batch, rows, file: self.file }).await;
         IcebergMetrics::add(&metrics.encode_micros, u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if files.is_ok() {
+            faults::pass(Point::AfterUpload);
+        }
         files
     }
 
     async fn send(&self, attempt: &Attempt, metrics: &IcebergMetrics) -> Answer {
         let answer = self.catalog.send(attempt).await;
         match &answer {
-            Answer::Committed(_) => self.committed(attempt, metrics),
+            Answer::Committed(_) => {
+                faults::pass(if attempt.files.is_some() { Point::AfterCommitBeforeRecord } else { Point::DuringEnrol });
+                self.committed(attempt, metrics);
+            }
             Answer::Conflict => IcebergMetrics::add(&metrics.conflicts, 1),
             _ => IcebergMetrics::add(&metrics.failures, 1),
         }

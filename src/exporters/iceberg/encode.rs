@@ -24,6 +24,7 @@ use super::committer::{Batch, EncodeFailure, Files};
 use super::config::FileConfig;
 use super::schema::Target;
 use super::upload::{Upload, properties};
+use crate::faults::{self, Point};
 use crate::tables::ColumnType;
 use crate::tables::layout::Layout;
 use crate::wal::{ReadBatch, ReadError, Reader};
@@ -236,6 +237,7 @@ impl Encoding {
             }
         };
         upload.append(&rows).await.map_err(|error| refused(&error))?;
+        faults::pass(Point::DuringUpload);
         if upload.bytes() >= self.file.target_bytes.bytes() { self.close(key).await } else { Ok(()) }
     }
 

@@ -13,6 +13,7 @@ use iceberg::{
 use serde::Deserialize as _;
 
 use super::Connection;
+use crate::faults::{self, Point};
 
 /// For [`iceberg::transaction::Transaction::commit`]: it finds the head it was built on, and nothing to try again.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl Pinned<'_> {
         let metadata = builder.build()?.metadata;
         let location = from.parse::<MetadataLocation>()?.with_next_version().with_new_metadata(&metadata);
         metadata.write_to(self.looked.file_io(), &location).await?;
+        faults::pass(Point::CommitSent);
         if self.connection.swap(self.looked.identifier(), from, &location.to_string()).await? {
             Ok(())
         } else {
