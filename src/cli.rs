@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
+mod components;
 mod flush;
+mod print_config;
 mod run;
 mod schema;
 mod status;
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::source::Source;
+use crate::config::source::{Source, Sources};
 use crate::gateway::config::{self, Config};
 
 /// An OpenTelemetry gateway: OTLP in, four Apache Iceberg tables and a Prometheus endpoint out.
@@ -21,9 +23,12 @@ use crate::gateway::config::{self, Config};
 #[derive(Debug, Parser)]
 #[command(name = "floe", version, max_term_width = 100)]
 pub struct Cli {
-    /// The configuration file
+    /// The configuration file; given several times, a later one is merged over an earlier one
     #[arg(short, long, global = true, default_value = "pipelines.yaml", value_name = "FILE")]
-    config: PathBuf,
+    config: Vec<PathBuf>,
+    /// A setting that goes before every file, such as exporters.prometheus.endpoint=127.0.0.1:9465; can be given several times
+    #[arg(long, global = true, value_name = "KEY.KEY=VALUE")]
+    set: Vec<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -40,6 +45,10 @@ enum Command {
     Status,
     /// Have a running gateway commit what it holds, now
     Flush,
+    /// Print the configuration that is in effect, with every default, and without secrets
+    PrintConfig,
+    /// List the receivers, processors, exporters and extensions of this build
+    Components,
     /// Print the JSON Schema of the configuration, for editors
     Schema,
 }
@@ -47,23 +56,22 @@ enum Command {
 impl Cli {
     /// Runs the command. What goes wrong is for the user to read.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        if let Some(Command::Schema) = self.command {
-            return schema::schema();
-        }
-        let config = self.read_config()?;
-        match self.command.unwrap_or(Command::Run) {
-            Command::Run => run::run(&config),
-            Command::Validate => validate::validate(&self.config, &config),
-            Command::Tables => tables::tables(&config),
-            Command::Status => status::status(&config),
-            Command::Flush => flush::flush(&config),
+        let config = || -> anyhow::Result<Config> { Ok(config::read(&self.sources()?)?) };
+        match self.command.as_ref().unwrap_or(&Command::Run) {
+            Command::Run => run::run(&config()?),
+            Command::Validate => validate::validate(&self.config, &config()?),
+            Command::Tables => tables::tables(&config()?),
+            Command::Status => status::status(&config()?),
+            Command::Flush => flush::flush(&config()?),
+            Command::PrintConfig => print_config::print_config(&config()?),
+            Command::Components => components::components(),
             Command::Schema => schema::schema(),
         }
     }
 
-    fn read_config(&self) -> anyhow::Result<Config> {
-        let source = Source::read(&self.config)?;
-        Ok(config::read(&source)?)
+    fn sources(&self) -> anyhow::Result<Sources> {
+        let files = self.config.iter().map(|path| Source::read(path)).collect::<Result<_, _>>()?;
+        Ok(Sources { files, sets: self.set.clone() })
     }
 }
 
@@ -74,7 +82,10 @@ fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 
 /// A connection to the gateway that runs with this configuration.
 async fn admin(config: &Config) -> anyhow::Result<AdminClient> {
-    let endpoint = config::Extensions::of(config).admin.endpoint;
+    let admin = config::Extensions::of(config).admin;
+    let endpoint = admin.map(|admin| admin.endpoint).ok_or_else(|| {
+        anyhow::anyhow!("the extension `admin` is off: `service.extensions` does not list it, so no gateway answers")
+    })?;
     let client = AdminClient::connect(format!("http://{endpoint}")).await;
     client.map_err(|_| {
         anyhow::anyhow!("no gateway answers on {endpoint}: is it running, with the same `extensions.admin.endpoint`?")

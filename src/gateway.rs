@@ -28,6 +28,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Place;
 use crate::exporters::iceberg::IcebergExporter;
 use crate::pipelines::Pipelines;
 use crate::processors::chain::ChainError;
@@ -47,9 +48,9 @@ const COMMITS_GRACE: Duration = Duration::from_secs(20);
 /// Why the gateway did not start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// `line` and `column` are those of the pipeline's first component.
-    #[error("{line}:{column}: pipeline `{pipeline}`: {source}")]
-    Chain { line: u64, column: u64, pipeline: String, source: Box<ChainError> },
+    /// `place` is that of the pipeline's first component.
+    #[error("{place}: pipeline `{pipeline}`: {source}")]
+    Chain { place: Box<Place>, pipeline: String, source: Box<ChainError> },
     #[error(transparent)]
     Key(#[from] keys::KeyError),
     #[error(transparent)]
@@ -98,11 +99,15 @@ impl Gateway {
         }
         let metrics = bind("service.telemetry.metrics", config.service.telemetry.metrics.address)?;
         endpoints.spawn(Arc::clone(&telemetry).serve(metrics, stop_endpoints.clone()));
-        let listener = bind("health_check", extensions.health_check.endpoint)?;
-        endpoints.spawn(Arc::clone(&health).serve(listener, stop_endpoints.clone()));
-        let admin = admin::AdminService::new(built.wal.clone(), built.exporters.clone(), Arc::clone(&telemetry));
-        let listener = bind("admin", extensions.admin.endpoint)?;
-        endpoints.spawn(admin.serve(listener, stop_endpoints.clone()));
+        if let Some(health_check) = &extensions.health_check {
+            let listener = bind("health_check", health_check.endpoint)?;
+            endpoints.spawn(Arc::clone(&health).serve(listener, stop_endpoints.clone()));
+        }
+        if let Some(settings) = &extensions.admin {
+            let admin = admin::AdminService::new(built.wal.clone(), built.exporters.clone(), Arc::clone(&telemetry));
+            let listener = bind("admin", settings.endpoint)?;
+            endpoints.spawn(admin.serve(listener, stop_endpoints.clone()));
+        }
 
         let admission = Arc::new(Admission::new(extensions.memory_limiter.requests()));
         let stop_receivers = CancellationToken::new();

@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::clock;
 use crate::exporters::prometheus::Prometheus;
 use crate::processors::{Chain, Outcome};
@@ -30,9 +32,10 @@ pub struct Pipeline {
     /// The ids of the receivers whose requests it takes.
     pub receivers: Vec<String>,
     pub chain: Chain,
-    /// The streams of each durable exporter, one a table in the order of [`Table::ALL`].
-    pub destinations: Vec<[StreamId; Table::ALL.len()]>,
-    pub prometheus: Vec<Arc<Prometheus>>,
+    /// Each durable exporter's place among the pipeline's exporters, and its streams, one a table in the order of [`Table::ALL`].
+    pub destinations: Vec<(usize, [StreamId; Table::ALL.len()])>,
+    /// With their places, too.
+    pub prometheus: Vec<(usize, Arc<Prometheus>)>,
     pub metrics: PipelineMetrics,
 }
 
@@ -109,17 +112,26 @@ fn of(pipelines: &[Arc<Pipeline>], signal: Signal) -> impl Iterator<Item = &Pipe
     pipelines.iter().map(Arc::as_ref).filter(move |pipeline| pipeline.signal == signal)
 }
 
-/// What one request leaves in the log: its rows, addressed to every durable exporter of their pipeline.
+/// What one request leaves in the log: its rows, addressed to the durable exporters of their pipeline that they go to.
 fn payload<'a>(running: impl Iterator<Item = (&'a Pipeline, &'a Outcome)>) -> Payload {
     let mut entries = Vec::new();
-    for (pipeline, outcome) in running.filter(|(pipeline, _)| !pipeline.destinations.is_empty()) {
-        for rows in &outcome.rows {
+    for (pipeline, outcome) in running {
+        for (to, rows) in &outcome.rows {
+            let mut streams =
+                pipeline.destinations.iter().filter(|(at, _)| to.contains(*at)).map(|(_, streams)| streams).peekable();
+            if streams.peek().is_none() {
+                continue;
+            }
             let mut bytes = Vec::new();
             rows.encode(&mut bytes);
+            let bytes = Bytes::from(bytes);
             let count = u32::try_from(rows.rows()).unwrap_or(u32::MAX);
-            for streams in &pipeline.destinations {
-                entries.push(Entry { stream: streams[rows.table().index()], rows: count, bytes: bytes.clone() });
-            }
+            // Exporters share the bytes.
+            entries.extend(streams.map(|streams| Entry {
+                stream: streams[rows.table().index()],
+                rows: count,
+                bytes: bytes.clone(),
+            }));
         }
     }
     Payload { entries }
@@ -128,8 +140,9 @@ fn payload<'a>(running: impl Iterator<Item = (&'a Pipeline, &'a Outcome)>) -> Pa
 /// Counts a request that was taken, and shows it to Prometheus.
 fn observe(pipeline: &Pipeline, outcome: &Outcome) {
     pipeline.metrics.taken(&outcome.tally);
-    for prometheus in &pipeline.prometheus {
-        outcome.rows.iter().for_each(|rows| prometheus.observe_rows(rows));
+    for (at, prometheus) in &pipeline.prometheus {
+        let rows = outcome.rows.iter().filter(|(to, _)| to.contains(*at));
+        rows.for_each(|(_, rows)| prometheus.observe_rows(rows));
         prometheus.observe_points(&outcome.points);
     }
 }

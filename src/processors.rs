@@ -8,6 +8,8 @@
 //! | [`config`] | which processors there are: the enum of their settings |
 //! | [`chain`] | builds a pipeline's chain from its configuration and runs it |
 //! | [`filter`] | drops records by an attribute, or rows by a column |
+//! | [`route`] | to which exporters of the pipeline each row goes |
+//! | [`condition`] | what `filter` and `route` ask |
 //! | [`attributes`] | inserts, updates and deletes attributes |
 //! | [`map`] | records to rows: the preset `functions` and the rules for metric points |
 //! | [`sanitize`] | takes secrets out of every string |
@@ -17,12 +19,14 @@
 
 pub mod attributes;
 pub mod chain;
+pub mod condition;
 pub mod config;
 pub mod filter;
 pub mod hash_ip;
 mod literal;
 pub mod map;
 mod points;
+pub mod route;
 pub mod sanitize;
 pub mod truncate_stack;
 
@@ -51,11 +55,39 @@ pub trait ColumnStep: Send + Sync {
     fn apply_to_points(&self, _points: &mut Points, _tally: &mut Tally) {}
 }
 
+/// Which exporters of a pipeline some rows go to, by their place in its list of exporters: 64 at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Destinations(u64);
+
+impl Destinations {
+    /// More exporters than a pipeline may have.
+    pub const MAX: usize = 64;
+    pub const NONE: Destinations = Destinations(0);
+    /// Every exporter of the pipeline.
+    pub const ALL: Destinations = Destinations(u64::MAX);
+
+    /// Those of a pipeline's exporters that are wanted.
+    pub fn of<T: Copy>(exporters: &[T], wanted: impl Fn(T) -> bool) -> Destinations {
+        let bits = exporters.iter().take(Self::MAX).enumerate().filter(|(_, exporter)| wanted(**exporter));
+        Destinations(bits.fold(0, |all, (at, _)| all | 1 << at))
+    }
+
+    #[must_use]
+    pub fn union(self, other: Destinations) -> Destinations {
+        Destinations(self.0 | other.0)
+    }
+
+    /// Whether the exporter in this place is among them.
+    pub fn contains(self, at: usize) -> bool {
+        at < Self::MAX && self.0 >> at & 1 == 1
+    }
+}
+
 /// What a chain made of one request.
 #[derive(Debug)]
 pub struct Outcome {
-    /// At most one batch a table; none is empty.
-    pub rows: Vec<Cleared>,
+    /// Every row once; one batch for a table and the exporters its rows share. None is empty.
+    pub rows: Vec<(Destinations, Cleared)>,
     pub points: Points,
     pub tally: Tally,
     /// Permanent rejects, for `partial_success`.

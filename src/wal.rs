@@ -79,6 +79,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use highway::{HighwayHash as _, HighwayHasher, Key};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -138,7 +140,8 @@ pub struct Payload {
 pub struct Entry {
     pub stream: StreamId,
     pub rows: u32,
-    pub bytes: Vec<u8>,
+    /// Shared by the entries of exporters that get the same rows.
+    pub bytes: Bytes,
 }
 
 /// Proof that a record is synced to disk. Only the log makes one.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use floe::config::source::Source;
+use floe::config::source::{Source, Sources};
 use floe::gateway::{build, config};
 
 /// The import table of `src/lib.rs`. A room may always import itself.
@@ -146,7 +146,7 @@ fn files_are_of_a_length_that_can_be_read() {
 /// Checks a whole configuration as `floe validate` does.
 fn check_configuration(name: &str, text: &str) {
     let source = Source { path: name.into(), text: text.to_owned() };
-    let parsed = config::read(&source).unwrap_or_else(|error| panic!("{error}"));
+    let parsed = config::read(&Sources::from(source)).unwrap_or_else(|error| panic!("{error}"));
     build::validate(&parsed).unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 

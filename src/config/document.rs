@@ -7,9 +7,9 @@ use std::marker::PhantomData;
 use schemars::{Schema, SchemaGenerator};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_saphyr::Spanned;
 
 use super::error::did_you_mean;
+use super::place::{Place, Placed};
 use super::values::ComponentId;
 
 /// The enum of one section's components: one variant a type, one arm to read each.
@@ -28,7 +28,7 @@ pub trait Component: Sized {
 
 /// The components of one section, in the order of the file.
 #[derive(Clone, Debug)]
-pub struct Components<C>(Vec<(ComponentId, C)>);
+pub struct Components<C>(Vec<(Placed<ComponentId>, C)>);
 
 impl<C> Components<C> {
     pub fn get(&self, id: &ComponentId) -> Option<&C> {
@@ -36,11 +36,16 @@ impl<C> Components<C> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&ComponentId, &C)> {
-        self.0.iter().map(|(id, component)| (id, component))
+        self.0.iter().map(|(id, component)| (&id.value, component))
     }
 
     pub fn ids(&self) -> impl Iterator<Item = &ComponentId> {
-        self.0.iter().map(|(id, _)| id)
+        self.0.iter().map(|(id, _)| &id.value)
+    }
+
+    /// Where each stands, in the order of the file.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.0.iter().map(|(id, _)| &id.place)
     }
 }
 
@@ -76,19 +81,22 @@ pub struct Document<R, P, E, X, T> {
 #[serde(deny_unknown_fields, bound = "T: Default + serde::de::DeserializeOwned")]
 pub struct Service<T> {
     /// `traces`, `logs`, `metrics`, each with an optional `/name`.
-    pub pipelines: BTreeMap<ComponentId, PipelineRefs>,
+    pub pipelines: Placed<BTreeMap<ComponentId, PipelineRefs>>,
+    /// Which extensions are on; absent, all are.
+    #[serde(default)]
+    pub extensions: Option<Vec<Placed<ComponentId>>>,
     #[serde(default)]
     pub telemetry: T,
 }
 
 /// One pipeline: the ids of its components, with their places in the file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineRefs {
-    pub receivers: Vec<Spanned<ComponentId>>,
+    pub receivers: Vec<Placed<ComponentId>>,
     #[serde(default)]
-    pub processors: Vec<Spanned<ComponentId>>,
-    pub exporters: Vec<Spanned<ComponentId>>,
+    pub processors: Vec<Placed<ComponentId>>,
+    pub exporters: Vec<Placed<ComponentId>>,
 }
 
 impl<'de, C: Component> Deserialize<'de> for Components<C> {
@@ -108,7 +116,7 @@ impl<'de, C: Component> Visitor<'de> for SectionVisitor<C> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Components<C>, A::Error> {
         let mut components = Vec::new();
-        while let Some(id) = map.next_key::<ComponentId>()? {
+        while let Some(id) = map.next_key::<Placed<ComponentId>>()? {
             let kind = id.kind().to_owned();
             let component = map.next_value_seed(ComponentSeed::<C> { kind: &kind, component: PhantomData })?;
             components.push((id, component));

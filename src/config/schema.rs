@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::document::{Component, Components, Document, PipelineRefs};
+use super::place::Placed;
 use super::values::{ByteSize, ComponentId, Secret, Span};
 
 /// What stands in a name of a component behind the slash, and in its type.
@@ -110,6 +111,10 @@ impl<R: Component, P: Component, E: Component, X: Component, T: JsonSchema> Json
         });
         let mut service = Map::new();
         service.insert("pipelines".to_owned(), pipelines);
+        service.insert("extensions".to_owned(), {
+            let ids = generator.subschema_for::<Vec<ComponentId>>();
+            json!({ "description": "Which extensions are on; absent, all are.", "anyOf": [ids, { "type": "null" }] })
+        });
         service.insert("telemetry".to_owned(), generator.subschema_for::<T>().to_value());
         let mut sections = Map::new();
         sections.insert("receivers".to_owned(), generator.subschema_for::<Components<R>>().to_value());
@@ -122,6 +127,20 @@ impl<R: Component, P: Component, E: Component, X: Component, T: JsonSchema> Json
             whole.into_iter().for_each(|(key, value)| drop(schema.insert(key, value)));
         }
         schema
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Placed<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 

@@ -1,25 +1,28 @@
-//! From a file to a document.
-//!
-//! `${env:NAME}` and `${env:NAME:-default}` are resolved within the scalar they stand in, so a value can never change the structure
-//! of the file. In a plain scalar the YAML library does it, and every position stays that of the file: it knows `${NAME}` only, so
-//! `env:` becomes the equally long `env_` and the variables are handed over under that prefix. Within quotes, where it does not look,
-//! the value is put in here, escaped as these quotes want it.
+//! From files and `--set` to a document: read, merge, resolve, type.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::ConfigError;
-
-/// How an environment variable is called on its way through the YAML library.
-pub(super) const ENV_PREFIX: &str = "env_";
+use super::place::Place;
+use super::tree::read::read;
+use super::tree::{Key, Node, Value};
+use super::{ConfigError, references};
 
 /// A configuration file with its text, for messages that point into it.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub path: PathBuf,
     pub text: String,
+}
+
+/// What a configuration is made of: files in their order, then settings of the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A later one goes before an earlier one, merged as the Collector merges: maps key by key, lists and values as a whole.
+    pub files: Vec<Source>,
+    /// `a.b=c` or `a::b=c`; the value is YAML. They go before every file.
+    pub sets: Vec<String>,
 }
 
 impl Source {
@@ -31,90 +34,76 @@ impl Source {
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
     }
+}
+
+impl From<Source> for Sources {
+    fn from(file: Source) -> Sources {
+        Sources { files: vec![file], sets: Vec::new() }
+    }
+}
+
+impl Sources {
+    /// Where messages lead that concern the whole configuration: its last file.
+    pub fn place(&self) -> Place {
+        Place::whole(self.files.last().map_or_else(|| "--set".to_owned(), |file| file.path.display().to_string()))
+    }
 
     /// Parses the text; `environment` resolves the variables that it names.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line and column.
+    /// The first thing that is wrong, with its file, line and column, or its `--set`.
     pub fn parse<T: DeserializeOwned>(&self, environment: impl Fn(&str) -> Option<String>) -> Result<T, ConfigError> {
-        let mut properties = HashMap::new();
-        let mut text = String::with_capacity(self.text.len());
-        for (number, line) in self.text.split_inclusive('\n').enumerate() {
-            let mut rest = line;
-            while let Some(at) = rest.find("${env:") {
-                let before = text.len();
-                text.push_str(&rest[..at]);
-                rest = &rest[at..];
-                let reference = Reference::parse(rest);
-                let quote = open_quote(&text[text[..before].rfind('\n').map_or(0, |end| end + 1)..]);
-                let value = environment(reference.name);
-                if let Some(value) = &value {
-                    properties.insert(format!("{ENV_PREFIX}{}", reference.name), value.clone());
-                }
-                if let (Some(quote), true) = (quote, reference.len > 0) {
-                    let column = line.len() - rest.len() + 1;
-                    let value = value.or_else(|| reference.default.map(str::to_owned));
-                    let value = value.ok_or_else(|| ConfigError::unset(&self.path, number + 1, column, reference.name))?;
-                    text.push_str(&escaped(&value, quote));
-                    rest = &rest[reference.len..];
-                } else {
-                    text.push_str("${env_");
-                    rest = &rest["${env:".len()..];
-                }
+        let mut whole: Option<Node> = None;
+        for file in &self.files {
+            let node = read(&file.text, &Place::whole(file.path.display().to_string()))?;
+            let node = as_map(node)?;
+            match &mut whole {
+                Some(whole) => whole.merge(node),
+                None => whole = Some(node),
             }
-            text.push_str(rest);
         }
-        let options = serde_saphyr::Options::default().with_properties(properties);
-        serde_saphyr::from_str_with_options(&text, options).map_err(|error| ConfigError::from_yaml(&self.path, &error))
-    }
-}
-
-/// `${env:NAME}` or `${env:NAME:-default}`.
-struct Reference<'a> {
-    name: &'a str,
-    default: Option<&'a str>,
-    /// Of the whole reference; 0 where it does not end.
-    len: usize,
-}
-
-impl<'a> Reference<'a> {
-    /// Reads the reference that the text begins with.
-    fn parse(text: &'a str) -> Reference<'a> {
-        let inner = &text["${env:".len()..];
-        let end = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
-        let close = inner.find('}');
-        let default = close.and_then(|close| inner.get(end..close)).and_then(|rest| rest.strip_prefix(":-"));
-        Reference { name: &inner[..end], default, len: close.map_or(0, |close| "${env:".len() + close + 1) }
-    }
-}
-
-/// The quote that is open at the end of this part of a line. A scalar in quotes that spans lines counts as plain on its later ones.
-fn open_quote(line: &str) -> Option<char> {
-    let mut open = None;
-    let mut escaped = false;
-    for c in line.chars() {
-        match (open, c) {
-            (Some('"'), '\\') if !escaped => escaped = true,
-            (Some(quote), _) if c == quote && !escaped => open = None,
-            (None, '"' | '\'') => open = Some(c),
-            _ => escaped = false,
+        let mut whole = whole.unwrap_or_else(|| Node { place: self.place(), value: Value::Map(Vec::new()) });
+        for set in &self.sets {
+            whole.merge(setting(set)?);
         }
+        whole.each_scalar(&mut |place, scalar| references::resolve(place, scalar, &environment))?;
+        let place = whole.place.clone();
+        T::deserialize(whole).map_err(|misfit| ConfigError::at(misfit.place.as_ref().unwrap_or(&place), misfit.message))
     }
-    open
 }
 
-/// The value as it stands within these quotes.
-fn escaped(value: &str, quote: char) -> String {
-    if quote == '\'' {
-        return value.replace('\'', "''");
+/// Parses one text without variables: a snippet, a test.
+///
+/// # Errors
+/// The first thing that is wrong, with its line and column.
+pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    let place = Place::whole("yaml");
+    let mut node = read(text, &place)?;
+    node.each_scalar(&mut |place, scalar| references::resolve(place, scalar, &|_: &str| None))?;
+    T::deserialize(node).map_err(|misfit| ConfigError::at(misfit.place.as_ref().unwrap_or(&place), misfit.message))
+}
+
+/// A file is a map of sections. An empty one is refused alone, and changes nothing beside others.
+fn as_map(node: Node) -> Result<Node, ConfigError> {
+    match node.value {
+        Value::Map(_) => Ok(node),
+        Value::Scalar(scalar) if scalar.is_null() => Ok(Node { value: Value::Map(Vec::new()), ..node }),
+        _ => Err(ConfigError::at(&node.place, "expected the sections receivers, exporters and service, found a list or a value")),
     }
-    let mut text = String::with_capacity(value.len());
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => text.extend(['\\', c]),
-            '\n' => text.push_str("\\n"),
-            _ => text.push(c),
-        }
+}
+
+/// `a.b=c` as the map `{ a: { b: c } }`.
+fn setting(set: &str) -> Result<Node, ConfigError> {
+    let place = Place::whole(format!("--set {set}"));
+    let (path, value) = set.split_once('=').unwrap_or(("", ""));
+    let keys: Vec<&str> = if path.contains("::") { path.split("::").collect() } else { path.split('.').collect() };
+    if keys.iter().any(|key| key.is_empty()) {
+        let message = "expected a setting and its value such as exporters.prometheus.endpoint=127.0.0.1:9464";
+        return Err(ConfigError::at(&place, message));
     }
-    text
+    let value = read(value, &place)?;
+    Ok(keys.into_iter().rev().fold(value, |value, key| {
+        let key = Key { text: key.to_owned(), place: place.clone() };
+        Node { place: place.clone(), value: Value::Map(vec![(key, value)]) }
+    }))
 }

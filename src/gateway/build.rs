@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::config::{Config, ExporterConfig, Extensions, signal_of};
 use super::{StartError, keys, report};
-use crate::config::ComponentId;
 use crate::config::document::PipelineRefs;
+use crate::config::{ComponentId, Place};
 use crate::exporters::iceberg::IcebergExporter;
 use crate::exporters::prometheus::Prometheus;
 use crate::pipelines::Pipeline;
@@ -93,10 +93,12 @@ fn pipeline(
 ) -> Pipeline {
     let mut destinations = Vec::new();
     let mut prometheus = Vec::new();
-    for (_, target) in targets.iter().filter(|(id, _)| refs.exporters.iter().any(|exporter| exporter.value == **id)) {
-        match target {
-            Target::Iceberg(streams) => destinations.push(*streams),
-            Target::Prometheus(exporter) => prometheus.push(Arc::clone(exporter)),
+    for (at, exporter) in refs.exporters.iter().enumerate() {
+        match targets.iter().find(|(id, _)| exporter.value == **id) {
+            Some((_, Target::Iceberg(streams))) => destinations.push((at, *streams)),
+            Some((_, Target::Prometheus(exporter))) => prometheus.push((at, Arc::clone(exporter))),
+            // `config::read` has checked that every exporter is defined.
+            None => {}
         }
     }
     let receivers = refs.receivers.iter().map(|receiver| receiver.value.to_string()).collect();
@@ -106,21 +108,23 @@ fn pipeline(
 /// One chain a pipeline, in the order of the pipelines.
 fn build_chains(config: &Config, keys: &ChainKeys<'_>) -> Result<Vec<(Signal, Chain)>, StartError> {
     let mut chains = Vec::new();
-    for (id, refs) in &config.service.pipelines {
+    for (id, refs) in config.service.pipelines.iter() {
         // `config::read` has checked both: the signal, and every id that a pipeline names.
         let Some(signal) = signal_of(id) else { continue };
         let steps: Vec<(&ComponentId, &ProcessorConfig)> =
             refs.processors.iter().filter_map(|step| Some((&step.value, config.processors.get(&step.value)?))).collect();
-        let chain = Chain::build(signal, &steps, allowed_raw(config, refs), keys).map_err(|source| misbuilt(id, refs, source))?;
+        let exporters: Vec<&ComponentId> = refs.exporters.iter().map(|exporter| &exporter.value).collect();
+        let chain = Chain::build(signal, &steps, &exporters, allowed_raw(config, refs), keys)
+            .map_err(|source| misbuilt(id, refs, source))?;
         chains.push((signal, chain));
     }
     Ok(chains)
 }
 
 fn misbuilt(id: &ComponentId, refs: &PipelineRefs, source: ChainError) -> StartError {
-    let place = refs.processors.first().or(refs.exporters.first()).map(|reference| reference.referenced);
-    let (line, column) = place.map_or((0, 0), |place| (place.line(), place.column()));
-    StartError::Chain { line, column, pipeline: id.to_string(), source: Box::new(source) }
+    let first = refs.processors.first().or(refs.exporters.first());
+    let place = first.map_or_else(|| Place::whole("service.pipelines"), |reference| reference.place.clone());
+    StartError::Chain { place: Box::new(place), pipeline: id.to_string(), source: Box::new(source) }
 }
 
 /// What every exporter of the pipeline allows to be written or exposed raw.

@@ -1,13 +1,15 @@
 //! The whole configuration: which components there are, one line each, and what must hold between them.
 
+mod check;
+
 use std::net::SocketAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, json, to_value};
 
-use crate::config::document::PipelineRefs;
-use crate::config::source::Source;
-use crate::config::{Component, ConfigError, Document};
+use crate::config::source::Sources;
+use crate::config::{Component, ComponentId, ConfigError, Document, printed};
 use crate::exporters::iceberg::IcebergConfig;
 use crate::exporters::prometheus::PrometheusConfig;
 use crate::processors::ProcessorConfig;
@@ -148,24 +150,39 @@ impl Component for ExtensionConfig {
     }
 }
 
-/// The extensions that a configuration has, each with its default where the file does not name it.
-#[derive(Clone, Debug, Default)]
+/// The extensions that are on, each with its default where the file does not name it.
+#[derive(Clone, Debug, Serialize)]
 pub struct Extensions {
+    /// What floe stands on, as the memory limit: always on.
     pub wal: WalConfig,
-    pub health_check: HealthCheckConfig,
     pub memory_limiter: MemoryLimiterConfig,
-    pub admin: AdminConfig,
+    /// Off where `service.extensions` is given and does not list it; so is `admin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheckConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminConfig>,
 }
 
 impl Extensions {
     pub fn of(config: &Config) -> Extensions {
-        let mut extensions = Extensions::default();
+        let listed = |kind: &str| {
+            let list = config.service.extensions.as_ref();
+            list.is_none_or(|list| list.iter().any(|id| id.kind() == kind))
+        };
+        let mut extensions = Extensions {
+            wal: WalConfig::default(),
+            memory_limiter: MemoryLimiterConfig::default(),
+            health_check: listed("health_check").then(HealthCheckConfig::default),
+            admin: listed("admin").then(AdminConfig::default),
+        };
         for (_, extension) in config.extensions.iter() {
             match extension {
                 ExtensionConfig::Wal(config) => extensions.wal = config.clone(),
-                ExtensionConfig::HealthCheck(config) => extensions.health_check = config.clone(),
+                ExtensionConfig::HealthCheck(config) => {
+                    extensions.health_check = extensions.health_check.map(|_| config.clone());
+                }
                 ExtensionConfig::MemoryLimiter(config) => extensions.memory_limiter = config.clone(),
-                ExtensionConfig::Admin(config) => extensions.admin = config.clone(),
+                ExtensionConfig::Admin(config) => extensions.admin = extensions.admin.map(|_| config.clone()),
             }
         }
         extensions
@@ -173,90 +190,40 @@ impl Extensions {
 }
 
 /// The signal of a pipeline, from the type of its id.
-pub fn signal_of(id: &crate::config::ComponentId) -> Option<Signal> {
+pub fn signal_of(id: &ComponentId) -> Option<Signal> {
     Signal::ALL.into_iter().find(|signal| signal.name() == id.kind())
 }
 
-/// Reads and checks a file.
+/// The configuration with every default, as YAML; secrets are `[redacted]`.
+///
+/// # Errors
+/// None that is known: a value that has no form in JSON.
+pub fn effective(config: &Config) -> Result<String, serde_json::Error> {
+    let extensions = Extensions::of(config);
+    let mut listed = vec!["wal", "memory_limiter"];
+    listed.extend(extensions.health_check.is_some().then_some("health_check"));
+    listed.extend(extensions.admin.is_some().then_some("admin"));
+    let service = json!({
+        "extensions": listed,
+        "pipelines": config.service.pipelines.iter().map(|(id, pipeline)| (id.to_string(), json!(pipeline))).collect::<Map<_, _>>(),
+        "telemetry": to_value(&config.service.telemetry)?,
+    });
+    let sections = [
+        ("receivers", to_value(&config.receivers)?),
+        ("processors", to_value(&config.processors)?),
+        ("exporters", to_value(&config.exporters)?),
+        ("extensions", to_value(&extensions)?),
+        ("service", service),
+    ];
+    Ok(sections.into_iter().map(|(name, section)| printed::yaml(&json!({ name: section }), 0)).collect())
+}
+
+/// Reads and checks a configuration.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place: YAML, a setting, a name, or a pipeline that refers to nothing.
-pub fn read(source: &Source) -> Result<Config, ConfigError> {
-    let config: Config = source.parse(|name| std::env::var(name).ok())?;
-    check(source, &config)?;
+pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
+    let config: Config = sources.parse(|name| std::env::var(name).ok())?;
+    check::check(&config)?;
     Ok(config)
-}
-
-/// Two exporters that write the same tables would take each other for a stranger.
-fn check_destinations(source: &Source, config: &Config) -> Result<(), ConfigError> {
-    let mut seen: Vec<(String, &crate::config::ComponentId)> = Vec::new();
-    for (id, exporter) in config.exporters.iter() {
-        let ExporterConfig::Iceberg(settings) = exporter else { continue };
-        let tables = settings.destination();
-        if let Some((_, other)) = seen.iter().find(|(have, _)| *have == tables) {
-            let message =
-                format!("exporters `{other}` and `{id}` write the same tables, {tables}; give one of them another `namespace`");
-            return Err(ConfigError::at(&source.path, None, message));
-        }
-        seen.push((tables, id));
-    }
-    Ok(())
-}
-
-/// Rows are made by `map` only, so a pipeline without one would lose everything on its way to the tables.
-fn check_rows(
-    source: &Source,
-    config: &Config,
-    id: &crate::config::ComponentId,
-    pipeline: &PipelineRefs,
-) -> Result<(), ConfigError> {
-    let maps = pipeline.processors.iter().any(|step| matches!(config.processors.get(&step.value), Some(ProcessorConfig::Map(_))));
-    let iceberg = |reference: &&serde_saphyr::Spanned<crate::config::ComponentId>| {
-        matches!(config.exporters.get(&reference.value), Some(ExporterConfig::Iceberg(_)))
-    };
-    match pipeline.exporters.iter().find(iceberg) {
-        Some(exporter) if !maps => {
-            let message = format!("pipeline `{id}` has no `map`, so exporter `{}` would get no rows from it", exporter.value);
-            Err(ConfigError::at(&source.path, Some(exporter.referenced), message))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What must hold between the sections.
-fn check(source: &Source, config: &Config) -> Result<(), ConfigError> {
-    if config.service.pipelines.is_empty() {
-        return Err(ConfigError::at(&source.path, None, "service.pipelines is empty, expected traces, logs or metrics"));
-    }
-    check_destinations(source, config)?;
-    for (id, pipeline) in &config.service.pipelines {
-        // Where the pipeline stands: at the first component it names.
-        let place = pipeline.receivers.first().or(pipeline.exporters.first()).map(|reference| reference.referenced);
-        if signal_of(id).is_none() {
-            let message = format!("pipeline `{id}` is of no signal, expected traces, logs or metrics, with an optional /name");
-            return Err(ConfigError::at(&source.path, place, message));
-        }
-        let defined: [(_, Vec<_>, &[_]); 3] = [
-            ("receiver", config.receivers.ids().collect(), &pipeline.receivers),
-            ("processor", config.processors.ids().collect(), &pipeline.processors),
-            ("exporter", config.exporters.ids().collect(), &pipeline.exporters),
-        ];
-        for (what, ids, references) in defined {
-            if references.is_empty() && what != "processor" {
-                return Err(ConfigError::at(&source.path, place, format!("pipeline `{id}` has no {what}")));
-            }
-            if let Some(reference) = references.iter().find(|reference| !ids.contains(&&reference.value)) {
-                let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                let wanted = reference.value.to_string();
-                let hint = crate::config::error::did_you_mean(&wanted, &names);
-                let message = format!(
-                    "pipeline `{id}` names {what} `{wanted}`, which is not defined under {what}s: {}{hint}",
-                    names.join(", ")
-                );
-                return Err(ConfigError::at(&source.path, Some(reference.referenced), message));
-            }
-        }
-        check_rows(source, config, id, pipeline)?;
-    }
-    Ok(())
 }

@@ -48,16 +48,23 @@ pub fn load(setting: &'static str, given: Option<&str>, directory: &Path, file: 
     }
 }
 
-/// Writes a random key so that a crash leaves either no file or a whole one.
+/// Writes a random key so that a crash leaves either no file or a whole one. Of two first starts at once one makes the file, and both
+/// have its key.
 fn make(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {
     fs::create_dir_all(directory)?;
     let mut key = vec![0; MADE_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let fresh = path.with_extension("new");
+    let fresh = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(&key)?;
     file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    // A link, unlike a rename, never takes the place of a file.
+    let linked = fs::hard_link(&fresh, path);
+    fs::remove_file(&fresh)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => key = fs::read(path)?,
+        linked => linked?,
+    }
     fs::File::open(directory)?.sync_all()?;
     Ok(key)
 }
@@ -77,6 +84,15 @@ mod tests {
         assert_eq!(first.len(), MADE_BYTES);
         let mode = fs::metadata(directory.path().join("id.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_key_that_another_start_made_meanwhile_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("id.key");
+        fs::write(&path, [7; MADE_BYTES]).unwrap();
+        assert_eq!(make(directory.path(), &path).unwrap(), [7; MADE_BYTES]);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left over");
     }
 
     #[test]

@@ -11,7 +11,8 @@ mod build;
 use std::fmt;
 
 use super::map::Mapping;
-use super::{ColumnStep, Note, Outcome, RecordStep, Tally, points};
+use super::route::Route;
+use super::{ColumnStep, Destinations, Note, Outcome, RecordStep, Tally, points};
 use crate::signals::attributes::Keys;
 use crate::signals::{Encoding, Malformed, Records, Rejected, Signal, Timestamp, decode, json};
 use crate::tables::{Clearance, Cleared};
@@ -26,7 +27,13 @@ pub struct Chain {
     record_steps: Vec<Box<dyn RecordStep>>,
     /// Only what is made here is written, so the permission to write stands beside it.
     map: Option<(Mapping, Clearance)>,
-    column_steps: Vec<Box<dyn ColumnStep>>,
+    column_steps: Vec<ChainStep>,
+}
+
+/// A step after `map`.
+enum ChainStep {
+    Column(Box<dyn ColumnStep>),
+    Route(Route),
 }
 
 impl Chain {
@@ -59,13 +66,21 @@ impl Chain {
         let rows = self.rows(&records, now, &mut tally, &mut rejected);
         drop(records);
         for step in &self.column_steps {
-            step.apply_to_points(&mut points, &mut tally);
+            if let ChainStep::Column(step) = step {
+                step.apply_to_points(&mut points, &mut tally);
+            }
         }
         debug_assert!(tally.balances(), "{tally:?}");
         Ok(Outcome { rows, points, tally, rejected })
     }
 
-    fn rows(&self, records: &Records<'_>, now: Timestamp, tally: &mut Tally, rejected: &mut Option<Rejected>) -> Vec<Cleared> {
+    fn rows(
+        &self,
+        records: &Records<'_>,
+        now: Timestamp,
+        tally: &mut Tally,
+        rejected: &mut Option<Rejected>,
+    ) -> Vec<(Destinations, Cleared)> {
         let Some((map, clearance)) = &self.map else {
             // A point feeds Prometheus, and is mapped by that; spans and log records without `map` go nowhere.
             let goes_nowhere = self.signal != Signal::Metrics;
@@ -73,10 +88,16 @@ impl Chain {
             return Vec::new();
         };
         let batches = map.apply(records, now, tally, rejected).into_iter();
-        let batches = batches.map(|batch| self.column_steps.iter().fold(batch, |batch, step| step.apply(batch, tally)));
-        let kept = batches.filter(|batch| batch.batch.num_rows() > 0);
-        kept.inspect(|batch| debug_assert_eq!(batch.batch.schema(), batch.table.schema()))
-            .map(|batch| clearance.clear(batch))
+        let mut batches: Vec<_> = batches.map(|batch| (Destinations::ALL, batch)).collect();
+        for step in &self.column_steps {
+            batches = match step {
+                ChainStep::Column(step) => batches.into_iter().map(|(to, batch)| (to, step.apply(batch, tally))).collect(),
+                ChainStep::Route(route) => batches.into_iter().flat_map(|(_, batch)| route.apply(batch, tally)).collect(),
+            };
+        }
+        let kept = batches.into_iter().filter(|(_, batch)| batch.batch.num_rows() > 0);
+        kept.inspect(|(_, batch)| debug_assert_eq!(batch.batch.schema(), batch.table.schema()))
+            .map(|(to, batch)| (to, clearance.clear(batch)))
             .collect()
     }
 }

@@ -7,6 +7,7 @@ use super::attributes::AttributesConfig;
 use super::filter::FilterConfig;
 use super::hash_ip::HashIpConfig;
 use super::map::MapConfig;
+use super::route::RouteConfig;
 use super::sanitize::SanitizeConfig;
 use super::truncate_stack::TruncateStackConfig;
 use crate::config::Component;
@@ -18,6 +19,7 @@ pub enum ProcessorConfig {
     Attributes(AttributesConfig),
     Filter(FilterConfig),
     Map(MapConfig),
+    Route(RouteConfig),
     Sanitize(SanitizeConfig),
     HashIp(HashIpConfig),
     TruncateStack(TruncateStackConfig),
@@ -25,13 +27,14 @@ pub enum ProcessorConfig {
 
 impl Component for ProcessorConfig {
     const WHAT: &'static str = "processor";
-    const KINDS: &'static [&'static str] = &["attributes", "filter", "map", "sanitize", "hash_ip", "truncate_stack"];
+    const KINDS: &'static [&'static str] = &["attributes", "filter", "map", "route", "sanitize", "hash_ip", "truncate_stack"];
 
     fn read<'de, D: Deserializer<'de>>(kind: &str, settings: D) -> Result<ProcessorConfig, D::Error> {
         match kind {
             "attributes" => AttributesConfig::deserialize(settings).map(ProcessorConfig::Attributes),
             "filter" => FilterConfig::deserialize(settings).map(ProcessorConfig::Filter),
             "map" => MapConfig::deserialize(settings).map(ProcessorConfig::Map),
+            "route" => RouteConfig::deserialize(settings).map(ProcessorConfig::Route),
             "sanitize" => SanitizeConfig::deserialize(settings).map(ProcessorConfig::Sanitize),
             "hash_ip" => HashIpConfig::deserialize(settings).map(ProcessorConfig::HashIp),
             "truncate_stack" => TruncateStackConfig::deserialize(settings).map(ProcessorConfig::TruncateStack),
@@ -44,6 +47,7 @@ impl Component for ProcessorConfig {
             "attributes" => generator.subschema_for::<AttributesConfig>(),
             "filter" => generator.subschema_for::<FilterConfig>(),
             "map" => generator.subschema_for::<MapConfig>(),
+            "route" => generator.subschema_for::<RouteConfig>(),
             "sanitize" => generator.subschema_for::<SanitizeConfig>(),
             "hash_ip" => generator.subschema_for::<HashIpConfig>(),
             _ => generator.subschema_for::<TruncateStackConfig>(),

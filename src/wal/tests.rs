@@ -45,7 +45,7 @@ fn payload(rows: &[(u16, u32)]) -> Payload {
     let entry = |(stream, rows): &(u16, u32)| Entry {
         stream: StreamId(*stream),
         rows: *rows,
-        bytes: vec![u8::try_from(*rows).unwrap(); 10 * *rows as usize],
+        bytes: vec![u8::try_from(*rows).unwrap(); 10 * *rows as usize].into(),
     };
     Payload { entries: rows.iter().map(entry).collect() }
 }

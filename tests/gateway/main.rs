@@ -16,7 +16,9 @@ mod python;
 mod send;
 
 mod bad_bytes;
+mod configuration;
 mod crash;
 mod first_light;
 mod outage;
 mod own_metrics;
+mod routes;

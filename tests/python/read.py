@@ -5,7 +5,7 @@
     read.py table DATA TABLE              schema, partition spec, sort order, properties, snapshots
     read.py sql DATA QUERY                DuckDB over the tables: {invocations}, {rate_limits}, {deployments}, {errors}
 
-DATA is the directory that holds catalog.db and warehouse/.
+DATA is the directory that holds catalog.db and warehouse/. TABLE is in the namespace `analytics`, or `namespace.table`.
 """
 
 import json
@@ -23,7 +23,8 @@ def catalog(data):
 
 
 def load(data, table):
-    return catalog(data).load_table(f"analytics.{table}")
+    name = table if "." in table else f"analytics.{table}"
+    return catalog(data).load_table(name)
 
 
 def rows(data, table, row_filter="True"):

@@ -64,7 +64,9 @@ impl Place {
             clearance.clear(TableBatch { table: Table::Invocations, batch }).encode(&mut bytes);
             let rows = u32::try_from(rows).expect("few");
             let id = wal.fingerprint(0, &self.next.to_le_bytes());
-            wal.append(id, Payload { entries: vec![Entry { stream: StreamId(0), rows, bytes }] }).await.expect("appended");
+            wal.append(id, Payload { entries: vec![Entry { stream: StreamId(0), rows, bytes: bytes.into() }] })
+                .await
+                .expect("appended");
         }
     }
 

@@ -1,15 +1,16 @@
 //! From a pipeline's list of processors to its chain: their order, and what they clear.
 
-use super::Chain;
+use super::{Chain, ChainStep};
 use crate::config::ComponentId;
 use crate::processors::attributes::AttributesStep;
 use crate::processors::config::ProcessorConfig;
 use crate::processors::filter::{ColumnFilter, RecordFilter};
 use crate::processors::hash_ip::{HashIp, HashIpError};
 use crate::processors::map::{MapError, Mapping};
+use crate::processors::route::Route;
 use crate::processors::sanitize::{SanitizeError, Sanitizer};
 use crate::processors::truncate_stack::TruncateStack;
-use crate::processors::{ColumnStep, RecordStep};
+use crate::processors::{ColumnStep, Destinations, RecordStep};
 use crate::signals::Signal;
 use crate::signals::attributes::Keys;
 use crate::tables::{Clearance, Columns, Raw, Uncleared};
@@ -42,6 +43,10 @@ pub enum ChainError {
         "`{id}` has conditions on attributes, which are asked before `map`, and on columns, which are asked after it: make two filters of it"
     )]
     MixedFilter { id: ComponentId },
+    #[error("`{id}` is a second `route`, expected one at most: put their rules together")]
+    SecondRoute { id: ComponentId },
+    #[error("the pipeline has {found} exporters, expected at most {}", Destinations::MAX)]
+    ManyExporters { found: usize },
     #[error(
         "`{id}` stands after `{after}`, expected the order `sanitize`, `hash_ip`, `truncate_stack`: a secret that was cut is not found any more"
     )]
@@ -67,17 +72,21 @@ enum Rank {
 impl Chain {
     /// The chain of these processors, in their order.
     ///
-    /// `allowed_raw` are the columns, and [`Columns::LABELS`], that every exporter of the pipeline may have raw.
+    /// `exporters` are those of the pipeline, in its order: [`Destinations`] are places among them. `allowed_raw` are the columns, and [`Columns::LABELS`], that every exporter of the pipeline may have raw.
     ///
     /// # Errors
     /// [`ChainError`]: an order that cannot be meant, a step that cannot be built, or something raw that would be written.
     pub fn build(
         signal: Signal,
         processors: &[(&ComponentId, &ProcessorConfig)],
+        exporters: &[&ComponentId],
         allowed_raw: Columns,
         secrets: &ChainKeys<'_>,
     ) -> Result<Chain, ChainError> {
-        let mut builder = Builder::new(processors, secrets);
+        if exporters.len() > Destinations::MAX {
+            return Err(ChainError::ManyExporters { found: exporters.len() });
+        }
+        let mut builder = Builder::new(processors, exporters, secrets);
         if signal == Signal::Metrics {
             // Every attribute can become a label.
             builder.keys.keep_all();
@@ -86,7 +95,10 @@ impl Chain {
             builder.add(id, config)?;
         }
         let Builder { keys, record_steps, map, column_steps, .. } = builder;
-        let cleared = column_steps.iter().fold(Columns::NONE, |cleared, step| cleared.union(step.clears()));
+        let cleared = column_steps.iter().fold(Columns::NONE, |cleared, step| match step {
+            ChainStep::Column(step) => cleared.union(step.clears()),
+            ChainStep::Route(_) => cleared,
+        });
         let clearance = Clearance::of(cleared.union(never_made(signal, map.is_some())), allowed_raw)?;
         Ok(Chain { signal, keys, record_steps, map: map.map(|map| (map, clearance)), column_steps })
     }
@@ -101,13 +113,14 @@ fn never_made(signal: Signal, has_map: bool) -> Columns {
 }
 
 struct Builder<'a> {
+    exporters: &'a [&'a ComponentId],
     secrets: &'a ChainKeys<'a>,
     /// Whether there is a `map` anywhere in the list.
     has_map: bool,
     keys: Keys,
     record_steps: Vec<Box<dyn RecordStep>>,
     map: Option<Mapping>,
-    column_steps: Vec<Box<dyn ColumnStep>>,
+    column_steps: Vec<ChainStep>,
     /// The first step that does not work on records.
     past_records: Option<ComponentId>,
     /// The last of the steps that protect.
@@ -115,8 +128,13 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(processors: &[(&ComponentId, &ProcessorConfig)], secrets: &'a ChainKeys<'a>) -> Builder<'a> {
+    fn new(
+        processors: &[(&ComponentId, &ProcessorConfig)],
+        exporters: &'a [&'a ComponentId],
+        secrets: &'a ChainKeys<'a>,
+    ) -> Builder<'a> {
         Builder {
+            exporters,
             secrets,
             has_map: processors.iter().any(|(_, config)| matches!(config, ProcessorConfig::Map(_))),
             keys: Keys::default(),
@@ -151,6 +169,16 @@ impl<'a> Builder<'a> {
                 self.past_records.get_or_insert_with(|| id.clone());
                 Ok(())
             }
+            ProcessorConfig::Route(config) => {
+                if self.map.is_none() {
+                    return Err(ChainError::ColumnsTooEarly { id: id.clone() });
+                }
+                if self.column_steps.iter().any(|step| matches!(step, ChainStep::Route(_))) {
+                    return Err(ChainError::SecondRoute { id: id.clone() });
+                }
+                self.column_steps.push(ChainStep::Route(Route::new(config, self.exporters)));
+                Ok(())
+            }
             ProcessorConfig::Sanitize(config) => {
                 let step = Sanitizer::new(config).map_err(|reason| ChainError::Sanitize { id: id.clone(), reason })?;
                 self.protection(id, Rank::Sanitize, step)
@@ -178,7 +206,7 @@ impl<'a> Builder<'a> {
             return Err(ChainError::ColumnsTooEarly { id: id.clone() });
         }
         self.past_records.get_or_insert_with(|| id.clone());
-        self.column_steps.push(Box::new(step));
+        self.column_steps.push(ChainStep::Column(Box::new(step)));
         Ok(())
     }
 

@@ -17,9 +17,11 @@ const NOW: Timestamp = Timestamp(1_795_521_600_000_000_000);
 
 /// The chain of the processors in the order of the YAML.
 fn build_allowing(signal: Signal, processors: &str, allowed: Columns) -> Result<Chain, String> {
-    let components: Components<ProcessorConfig> = serde_saphyr::from_str(processors).map_err(|error| error.to_string())?;
+    let components: Components<ProcessorConfig> =
+        crate::config::source::from_str(processors).map_err(|error| error.to_string())?;
     let processors: Vec<_> = components.iter().collect();
-    Chain::build(signal, &processors, allowed, &KEYS).map_err(|error| error.to_string())
+    let exporters = ["iceberg".parse().unwrap(), "iceberg/eu".parse().unwrap(), "prometheus".parse().unwrap()];
+    Chain::build(signal, &processors, &exporters.each_ref(), allowed, &KEYS).map_err(|error| error.to_string())
 }
 
 fn build(signal: Signal, processors: &str) -> Result<Chain, String> {
@@ -33,7 +35,7 @@ fn refused(signal: Signal, processors: &str, expected: &str) {
 
 /// What leaves the chain, in a form that can be compared.
 fn bytes(outcome: &Outcome) -> Vec<(crate::tables::Table, Vec<u8>)> {
-    let encode = |rows: &Cleared| {
+    let encode = |(_, rows): &(Destinations, Cleared)| {
         let mut out = Vec::new();
         rows.encode(&mut out);
         (rows.table(), out)
@@ -109,7 +111,7 @@ fn invocations_become_rows_and_filters_take_theirs_away() {
     let check = |processors: &str, rows: usize, filtered: u64, rows_filtered: u64| {
         let chain = build(Signal::Traces, processors).unwrap();
         let outcome = chain.process(Encoding::Protobuf, &requests::traces(10).encode_to_vec(), NOW).unwrap();
-        assert_eq!(outcome.rows.iter().map(Cleared::rows).sum::<usize>(), rows, "{processors}");
+        assert_eq!(outcome.rows.iter().map(|(_, rows)| rows.rows()).sum::<usize>(), rows, "{processors}");
         assert_eq!((outcome.tally.filtered, outcome.tally.rows_filtered), (filtered, rows_filtered), "{processors}");
         assert!(outcome.tally.balances());
         assert_eq!(outcome.rejected, None);
@@ -205,7 +207,7 @@ fn check_conservation(signal: Signal, body: &[u8], sent: u64) {
         assert_eq!(once.tally.received, sent);
         assert!(once.tally.balances(), "{:?}", once.tally);
         assert_eq!(once.tally.rejected, once.rejected.as_ref().map_or(0, |rejected| rejected.count));
-        assert!(once.rows.iter().all(|rows| rows.rows() > 0));
+        assert!(once.rows.iter().all(|(_, rows)| rows.rows() > 0));
         assert_eq!(
             (&once.tally, bytes(&once), format!("{:?}", once.points)),
             (&again.tally, bytes(&again), format!("{:?}", again.points))

@@ -128,6 +128,14 @@ fn a_row_is_dropped_by_a_column_of_any_comparable_type() {
 }
 
 #[test]
+fn a_whole_table_can_be_dropped() {
+    let filter = ColumnFilter::new(&config("{ table: errors }").unwrap()).unwrap();
+    let mut tally = Tally::default();
+    let left: Vec<usize> = rows().into_iter().map(|batch| filter.apply(batch, &mut tally).batch.num_rows()).collect();
+    assert_eq!((left, tally.rows_filtered), (vec![3, 0], 1));
+}
+
+#[test]
 fn a_null_is_never_dropped() {
     check_rows("{ column: invocations.region, matches: '' }", "3");
 }
@@ -140,9 +148,14 @@ fn a_condition_that_cannot_be_meant_is_refused() {
     };
     check("{ attribute: a }", "`equals` or `matches` in a condition, found neither");
     check("{ attribute: a, equals: 1, matches: b }", "`equals` or `matches` in a condition, found both");
-    check("{ equals: 1 }", "`attribute` or `column` in a condition, found neither");
-    check("{ attribute: '', equals: 1 }", "`attribute` or `column` in a condition, found neither");
-    check("{ attribute: a, column: invocations.region, equals: x }", "`attribute` or `column` in a condition, found both");
+    check("{ equals: 1 }", "`attribute`, `column` or `table` in a condition, found neither");
+    check("{ attribute: '', equals: 1 }", "`attribute`, `column` or `table` in a condition, found neither");
+    check("{ table: errors, equals: 1 }", "no test of the whole table `errors`");
+    check("{ table: error }", "did you mean `errors`?");
+    check(
+        "{ attribute: a, column: invocations.region, equals: x }",
+        "`attribute`, `column` or `table` in a condition, found two",
+    );
     check("{ column: invocation.region, equals: x }", "did you mean `invocations.region`?");
     check("{ column: invocations.region, equals: 1 }", "text (in quotes");
     check("{ column: invocations.hour, matches: '1' }", "a whole number for `invocations.hour`");
