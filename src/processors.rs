@@ -103,7 +103,7 @@ pub struct Tally {
     pub filtered: u64,
     pub unmapped: u64,
     pub mapped: u64,
-    /// Rows that a `filter` on columns took away; their records stay `mapped`.
+    /// Rows that a `filter` on columns took away, or a `route` sent nowhere; their records stay `mapped`.
     pub rows_filtered: u64,
     notes: [u64; Note::ALL.len()],
 }

@@ -14,6 +14,8 @@ pub struct Place {
     origin: Arc<str>,
     line: usize,
     column: usize,
+    /// An option of the command line, which has no lines.
+    is_option: bool,
 }
 
 /// A value with its place. Only [`super::source::Sources`] gives it one; it asks by the name [`PLACED`].
@@ -28,20 +30,24 @@ pub(super) const PLACED: &str = "floe::Placed";
 pub(super) const FIELDS: [&str; 4] = ["origin", "line", "column", "value"];
 
 impl Place {
-    /// A file, or an option such as `--set a.b=c`.
+    /// A file as a whole.
     pub fn whole(origin: impl Into<Arc<str>>) -> Place {
-        Place { origin: origin.into(), line: 0, column: 0 }
+        Place { origin: origin.into(), line: 0, column: 0, is_option: false }
+    }
+
+    /// An option such as `--set a.b=c`.
+    pub(super) fn option(origin: impl Into<Arc<str>>) -> Place {
+        Place { is_option: true, ..Place::whole(origin) }
     }
 
     /// A place in the same file; options have none.
     pub(super) fn at(&self, line: usize, column: usize) -> Place {
-        Place { origin: Arc::clone(&self.origin), line, column }
+        if self.is_option { self.clone() } else { Place { line, column, ..self.clone() } }
     }
 
     /// So many characters further in the same line.
     pub(super) fn further(&self, columns: usize) -> Place {
-        let column = if self.line == 0 { 0 } else { self.column + columns };
-        Place { origin: Arc::clone(&self.origin), line: self.line, column }
+        self.at(self.line, self.column + columns)
     }
 
     pub(super) fn parts(&self) -> (&str, usize, usize) {
@@ -93,6 +99,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for PlacedVisitor<T> {
         let (_, line) = map.next_entry::<String, usize>()?.ok_or_else(missing)?;
         let (_, column) = map.next_entry::<String, usize>()?.ok_or_else(missing)?;
         let (_, value) = map.next_entry::<String, T>()?.ok_or_else(missing)?;
-        Ok(Placed { value, place: Place { origin: origin.into(), line, column } })
+        Ok(Placed { value, place: Place { line, column, ..Place::whole(origin) } })
     }
 }

@@ -94,7 +94,7 @@ fn as_map(node: Node) -> Result<Node, ConfigError> {
 
 /// `a.b=c` as the map `{ a: { b: c } }`.
 fn setting(set: &str) -> Result<Node, ConfigError> {
-    let place = Place::whole(format!("--set {set}"));
+    let place = Place::option(format!("--set {set}"));
     let (path, value) = set.split_once('=').unwrap_or(("", ""));
     let keys: Vec<&str> = if path.contains("::") { path.split("::").collect() } else { path.split('.').collect() };
     if keys.iter().any(|key| key.is_empty()) {

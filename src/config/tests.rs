@@ -153,8 +153,8 @@ fn later_files_are_merged_over_earlier_ones() {
     let document = parse_all(&[("a.yaml", &base), ("b.yaml", over)], &[]).unwrap();
     let pipeline = document.service.pipelines.values().next().unwrap();
     let ids = |ids: &[Placed<ComponentId>]| ids.iter().map(|id| format!("{} at {}", id.value, id.place)).collect::<Vec<_>>();
-    assert_eq!(ids(&pipeline.receivers), ["nop at b.yaml:2:49"], "lists are replaced");
-    assert_eq!(ids(&pipeline.exporters), ["nop at a.yaml:6:65"]);
+    assert_eq!(ids(&pipeline.receivers), ["nop at b.yaml:2:47"], "lists are replaced");
+    assert_eq!(ids(&pipeline.exporters), ["nop at a.yaml:6:63"]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn anchors_aliases_and_merge_keys_mean_what_yaml_says() {
     assert_eq!(otlp(head), Otlp { endpoint: "a".into(), limit: Some(2) });
     let head = "receivers:\n  nop: &text x\n  otlp: { endpoint: *text }\n";
     assert_eq!(otlp(head).endpoint, "x");
-    let bomb: String = (1..30).map(|n| format!("  nop/{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)).collect();
+    let bomb = (1..30).fold(String::new(), |bomb, n| bomb + &format!("  nop/{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1));
     assert!(error(&format!("receivers:\n  nop/0: &a0 [x]\n{bomb}")).contains("found more once aliases are written out"));
 }
 
@@ -214,7 +214,7 @@ fn what_yaml_cannot_mean_here_is_refused_with_its_place() {
     check("receivers:\n  otlp: !secret x\n", "2:17: expected no tag, found `!secret`");
     check("receivers:\n  otlp: *nothing\n", "2:9: expected YAML");
     check("receivers:\n  [a]: 1\n", "2:3: expected a name before the colon");
-    check("receivers: {\n", "2:");
+    check("receivers: {\n", "3:1: expected YAML");
     check("--- {}\n---\n", "2:1: expected one document");
     let nothing = parse_all(&[("a.yaml", "")], &[]).unwrap_err().to_string();
     assert_eq!(nothing, "a.yaml: missing setting `receivers`");

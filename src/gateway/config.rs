@@ -227,3 +227,6 @@ pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
     check::check(&config)?;
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,7 @@ impl Chain {
         for step in &self.column_steps {
             batches = match step {
                 ChainStep::Column(step) => batches.into_iter().map(|(to, batch)| (to, step.apply(batch, tally))).collect(),
-                ChainStep::Route(route) => batches.into_iter().flat_map(|(_, batch)| route.apply(batch, tally)).collect(),
+                ChainStep::Route(route) => batches.into_iter().flat_map(|(_, batch)| route.apply(&batch, tally)).collect(),
             };
         }
         let kept = batches.into_iter().filter(|(_, batch)| batch.batch.num_rows() > 0);

@@ -121,10 +121,10 @@ impl Route {
     }
 
     /// The rows of a batch by where they go, each row once, in their order; those that go nowhere are counted.
-    pub fn apply(&self, batch: TableBatch, tally: &mut Tally) -> Vec<(Destinations, TableBatch)> {
+    pub fn apply(&self, batch: &TableBatch, tally: &mut Tally) -> Vec<(Destinations, TableBatch)> {
         let mut of_rows = vec![Destinations::NONE; batch.batch.num_rows()];
         for (condition, destinations) in &self.rules {
-            let Some(holds) = condition.holds(&batch) else { continue };
+            let Some(holds) = condition.holds(batch) else { continue };
             for (of_row, _) in of_rows.iter_mut().zip(holds).filter(|(_, holds)| *holds) {
                 if self.matching == Matching::All || *of_row == Destinations::NONE {
                     *of_row = of_row.union(*destinations);

@@ -103,7 +103,11 @@ impl Families {
         let help = "Records by what became of them; received is the sum of the others";
         registry.register("floe_pipeline_records", help, self.records.clone());
         registry.register("floe_processor_notes", "What was mended, dropped or replaced, by kind", self.notes.clone());
-        registry.register("floe_processor_rows_filtered", "Rows that a filter on columns took away", self.rows_filtered.clone());
+        registry.register(
+            "floe_processor_rows_filtered",
+            "Rows that a filter on columns took away, or that a route sends nowhere",
+            self.rows_filtered.clone(),
+        );
     }
 
     /// Every counter stands at 0 from the start.

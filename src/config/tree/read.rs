@@ -62,9 +62,6 @@ impl<'a> Reader<'a> {
     }
 
     fn place(&self, span: Span) -> Place {
-        if self.origin.parts().1 == 0 && self.origin.parts().0.starts_with("--") {
-            return self.origin.clone();
-        }
         self.origin.at(span.start.line(), span.start.col() + 1)
     }
 
@@ -77,17 +74,17 @@ impl<'a> Reader<'a> {
             return Err(ConfigError::at(&place, message));
         }
         let (value, anchor) = match event {
-            Event::Alias(anchor) => return self.alias(anchor, place),
+            Event::Alias(anchor) => return self.alias(anchor, &place),
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && !self.is_text(tag.as_deref(), &place)?;
+                let plain = style == ScalarStyle::Plain && !is_text(tag.as_deref(), &place)?;
                 (Value::Scalar(Scalar { text: text.into_owned(), plain, resolved: false }), anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.is_text(tag.as_deref(), &place)?;
+                is_text(tag.as_deref(), &place)?;
                 (Value::List(self.list(depth)?), anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.is_text(tag.as_deref(), &place)?;
+                is_text(tag.as_deref(), &place)?;
                 (Value::Map(self.map(depth)?), anchor)
             }
             other => return Err(ConfigError::at(&place, format!("expected a value, found {other:?}"))),
@@ -100,27 +97,18 @@ impl<'a> Reader<'a> {
     }
 
     /// What the anchor stood for, at the place where it stands: messages lead to the text that is wrong.
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<Node, ConfigError> {
+    fn alias(&mut self, anchor: usize, place: &Place) -> Result<Node, ConfigError> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(ConfigError::at(&place, "expected an alias of an anchor that ends before it"));
+            return Err(ConfigError::at(place, "expected an alias of an anchor that ends before it"));
         };
         self.nodes += size(&node);
         if self.nodes > MAX_NODES {
             return Err(ConfigError::at(
-                &place,
+                place,
                 format!("expected at most {MAX_NODES} values, found more once aliases are written out"),
             ));
         }
         Ok(node)
-    }
-
-    /// `!!str` makes text of a scalar; the other tags of YAML say nothing new, and own ones mean nothing here.
-    fn is_text(&self, tag: Option<&Tag>, place: &Place) -> Result<bool, ConfigError> {
-        match tag {
-            None => Ok(false),
-            Some(tag) if tag.is_yaml_core_schema() => Ok(tag.core_suffix() == Some("str")),
-            Some(tag) => Err(ConfigError::at(place, format!("expected no tag, found `{}`", tag.original()))),
-        }
     }
 
     fn list(&mut self, depth: usize) -> Result<Vec<Node>, ConfigError> {
@@ -158,6 +146,15 @@ impl<'a> Reader<'a> {
         }
         merged.into_iter().try_for_each(|node| merge_key(&mut entries, node))?;
         Ok(entries)
+    }
+}
+
+/// `!!str` makes text of a scalar; the other tags of YAML say nothing new, and own ones mean nothing here.
+fn is_text(tag: Option<&Tag>, place: &Place) -> Result<bool, ConfigError> {
+    match tag {
+        None => Ok(false),
+        Some(tag) if tag.is_yaml_core_schema() => Ok(tag.core_suffix() == Some("str")),
+        Some(tag) => Err(ConfigError::at(place, format!("expected no tag, found `{}`", tag.original()))),
     }
 }
 

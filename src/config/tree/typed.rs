@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use serde::de::value::SeqDeserializer;
 use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, Unexpected, VariantAccess, Visitor,
+    self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, VariantAccess,
+    Visitor,
 };
 
 use super::{Key, Node, Scalar, Value};
@@ -157,14 +157,6 @@ impl Node {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Misfit> for Node {
-    type Deserializer = Node;
-
-    fn into_deserializer(self) -> Node {
-        self
-    }
-}
-
 impl<'de> Deserializer<'de> for Node {
     type Error = Misfit;
 
@@ -172,7 +164,7 @@ impl<'de> Deserializer<'de> for Node {
         let Node { place, value } = self;
         let read = match value {
             Value::Scalar(scalar) => scalar.any(visitor),
-            Value::List(nodes) => visitor.visit_seq(SeqDeserializer::new(nodes.into_iter())),
+            Value::List(nodes) => visitor.visit_seq(Items(nodes.into_iter())),
             Value::Map(entries) => visitor.visit_map(Entries { entries: entries.into_iter(), value: None }),
         };
         read.map_err(|misfit| misfit.or_at(&place))
@@ -282,6 +274,19 @@ impl<'de> Deserializer<'de> for Key {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq tuple
         tuple_struct map identifier ignored_any
+    }
+}
+
+/// The values of a list.
+struct Items(std::vec::IntoIter<Node>);
+
+impl<'de> SeqAccess<'de> for Items {
+    type Error = Misfit;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
+        let Some(node) = self.0.next() else { return Ok(None) };
+        let place = node.place.clone();
+        seed.deserialize(node).map(Some).map_err(|misfit| misfit.or_at(&place))
     }
 }
 

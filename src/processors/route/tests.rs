@@ -23,7 +23,7 @@ fn routed(yaml: &str) -> ([String; 3], u64) {
     let route = Route::new(&config, &ids.each_ref());
     let mut tally = Tally::default();
     let mut got: [String; 3] = Default::default();
-    for (to, batch) in rows().into_iter().flat_map(|batch| route.apply(batch, &mut tally)).collect::<Vec<_>>() {
+    for (to, batch) in rows().into_iter().flat_map(|batch| route.apply(&batch, &mut tally)).collect::<Vec<_>>() {
         for (_, got) in got.iter_mut().enumerate().filter(|(at, _)| to.contains(*at)) {
             got.extend(batch.batch.column(0).as_string::<i32>().iter().flatten());
         }
