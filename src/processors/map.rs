@@ -15,11 +15,13 @@
 //! | [`errors`], [`severity`], [`body`] | errors from span events and logs; what a log's body tells |
 //! | [`deployments`], [`rate_limits`] | the tables that have no convention but ours |
 //! | [`metrics`] | rules from metric points to rows |
+//! | [`sources`], [`cells`] | sources of columns that the configuration sets; their values |
 //!
 //! Invariants: rows are a pure function of the request, the configuration and the keys, but for a record without any time. Every
 //! record is counted once: mapped, unmapped or rejected. Nothing here fails on any input; work is linear in the request.
 
 mod body;
+mod cells;
 mod client;
 mod deployments;
 mod errors;
@@ -34,6 +36,7 @@ mod request_index;
 mod rules;
 mod selection;
 mod severity;
+mod sources;
 mod window;
 
 use std::ops::RangeInclusive;
@@ -53,6 +56,8 @@ use lookup::{Attr, Lookup, SlotsOfKeys};
 use metrics::MetricRule;
 pub use metrics::{MetricRuleConfig, SourceConfig};
 use selection::{Facts, Selection};
+pub use sources::{ColumnConfig, ColumnsConfig, Otherwise, RecordField, Sourced};
+use sources::{Current, Sources};
 use window::{Stray, Window};
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -70,6 +75,8 @@ pub struct MapConfig {
     pub max_event_age: Length,
     pub invocations: InvocationsConfig,
     pub errors: ErrorsConfig,
+    /// Sources of columns in the place of the preset's. Default none.
+    pub columns: ColumnsConfig,
     /// From metric points to rows. Default none.
     pub metrics: Vec<MetricRuleConfig>,
 }
@@ -117,6 +124,7 @@ impl Default for MapConfig {
             max_event_age: Length::seconds(90 * 86_400),
             invocations: InvocationsConfig::default(),
             errors: ErrorsConfig::default(),
+            columns: ColumnsConfig::default(),
             metrics: Vec::new(),
         }
     }
@@ -144,6 +152,10 @@ pub enum MapError {
         "the rule for the metric `{metric}` names the column `{column}` of `{table}`, which is the point's time: leave it out"
     )]
     FilledColumn { metric: String, column: &'static str, table: &'static str },
+    #[error("`columns` fills `{column}` from a `field`, which is text, expected an `attribute` or a `value`")]
+    FieldIsText { column: String },
+    #[error("`columns` gives every row the same `{column}`, expected an `attribute` or a `field`: an id tells rows apart")]
+    FixedId { column: String },
 }
 
 /// Why a record will never make its rows.
@@ -160,6 +172,7 @@ enum Unmappable {
 pub struct Mapping {
     config: MapConfig,
     slots: SlotsOfKeys,
+    sources: Sources,
     identity: Identity,
     trusted_hops: usize,
     error_sources: Vec<ErrorSource>,
@@ -169,9 +182,12 @@ pub struct Mapping {
 impl Mapping {
     /// Interns every key that the mapping reads. `id_key` is [`MapConfig::id_key`], or the gateway's own key.
     pub fn new(config: &MapConfig, id_key: &[u8], keys: &mut Keys) -> Result<Mapping, MapError> {
+        let mut slots = SlotsOfKeys::intern(keys);
+        let sources = Sources::new(&config.columns, &mut slots, keys)?;
         Ok(Mapping {
             config: config.clone(),
-            slots: SlotsOfKeys::intern(keys),
+            slots,
+            sources,
             identity: Identity::new(id_key).ok_or(MapError::ShortKey { found: id_key.len() })?,
             trusted_hops: config.trusted_hops,
             error_sources: config.errors.sources.clone(),
@@ -191,6 +207,7 @@ impl Mapping {
             mapping: self,
             records,
             lookup: Lookup::new(records, &self.slots),
+            current: Current::default(),
             rows: RowBuilders::new(),
             ordinals: Ordinals::default(),
             window: Window::at(now, &self.config),
@@ -214,6 +231,7 @@ struct Pass<'m, 'r, 'a> {
     mapping: &'m Mapping,
     records: &'r Records<'a>,
     lookup: Lookup<'m, 'r, 'a>,
+    current: Current<'r>,
     rows: RowBuilders,
     ordinals: Ordinals,
     window: Window,
@@ -243,6 +261,7 @@ impl<'r> Pass<'_, 'r, '_> {
             return Facts { rejected: true, ..Facts::default() };
         }
         self.lookup.view(span.scope, span.attributes);
+        self.current = Current::span(span);
         let native = self.lookup.native_id();
         let takes_events = self.mapping.error_sources.contains(&ErrorSource::SpanEvent);
         let events = self.records.events.get(span.events.range()).unwrap_or(&[]);
@@ -251,6 +270,7 @@ impl<'r> Pass<'_, 'r, '_> {
             rule: self.lookup.invocation_rule(span, native.as_ref(), self.mapping.config.invocations),
             has_exception: takes_events && events.iter().any(|event| event.name == errors::EXCEPTION),
             is_deployment: self.lookup.is_deployment(),
+            sourced_id: self.invocation_id_by_sources(),
             native,
         }
     }
@@ -269,6 +289,7 @@ impl<'r> Pass<'_, 'r, '_> {
             return Ok(0);
         }
         self.lookup.view(span.scope, span.attributes);
+        self.current = Current::span(span);
         let mut rows = 0;
         if is_invocation {
             self.push_invocation(span, fact)?;
@@ -296,6 +317,7 @@ impl<'r> Pass<'_, 'r, '_> {
     fn push_log(&mut self, log: &'r LogRecord<'_>) -> Result<usize, Unmappable> {
         let time = self.window.first(&[log.time, log.observed])?;
         self.lookup.view(log.scope, log.attributes);
+        self.current = Current::log(log);
         let event_name = errors::event_name(&self.lookup, log);
         match event_name.as_ref() {
             deployments::DEPLOYMENT => {

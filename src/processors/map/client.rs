@@ -34,15 +34,20 @@ impl<'r> Lookup<'_, 'r, '_> {
         for attr in SOURCES {
             let Some(value) = self.get(attr) else { continue };
             seen = true;
-            let address = match attr {
-                Attr::HttpHeaderForwardedFor => self.forwarded_for(value, trusted_hops),
-                _ => self.first_address(value),
-            };
-            if let Some(address) = address {
+            let hops = (attr == Attr::HttpHeaderForwardedFor).then_some(trusted_hops);
+            if let Some(address) = self.address_in(value, hops) {
                 return Client::Address(address);
             }
         }
         if seen { Client::Unreadable } else { Client::Unknown }
+    }
+
+    /// The address in a value; `hops` for the value of an X-Forwarded-For.
+    pub fn address_in(&self, value: &'r Value<'_>, hops: Option<usize>) -> Option<Cow<'r, str>> {
+        match hops {
+            Some(hops) => self.forwarded_for(value, hops),
+            None => self.first_address(value),
+        }
     }
 
     /// The value, or the first address among its elements.

@@ -70,7 +70,9 @@ impl<'r> Pass<'_, 'r, '_> {
             derived = fields.bytes(&row.deployed_at.to_le_bytes()).finish();
             derived.as_str()
         };
-        self.rows.push_deployment(&DeploymentRow { deployment_id: Cow::Borrowed(deployment_id), ..row })
+        let mut row = DeploymentRow { deployment_id: Cow::Borrowed(deployment_id), ..row };
+        self.fill_deployment(&mut row);
+        self.rows.push_deployment(&row)
     }
 }
 

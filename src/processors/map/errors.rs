@@ -50,7 +50,7 @@ impl<'r> Pass<'_, 'r, '_> {
             let fields = error_in_span(self.mapping.identity.of(Table::Errors), span, &exception);
             let error_id = self.ordinals.next(fields);
             let status = || (!span.status_message.is_empty()).then_some(Cow::Borrowed(span.status_message.as_ref()));
-            let row = ErrorRow {
+            let mut row = ErrorRow {
                 error_id: Cow::Borrowed(error_id.as_str()),
                 invocation_id: invocation_id.as_deref().map(Cow::Borrowed),
                 function_id: function_id.as_deref().map(Cow::Borrowed),
@@ -61,15 +61,17 @@ impl<'r> Pass<'_, 'r, '_> {
                 language: language.as_deref().map(Cow::Borrowed),
                 version: version.as_deref().map(Cow::Borrowed),
             };
+            self.fill_error(&mut row, true);
             self.rows.push_error(&row)?;
             pushed += 1;
         }
         Ok(pushed)
     }
 
-    /// The invocation's own id; else the row that the span is or stands below; else the id of the request it served.
+    /// The id of its invocation by the configuration's sources; the invocation's own id; else the row that the span is or stands below; else the id of the request it served.
     fn invocation_of_span(&self, span: &Facts<'r>, invocation: Option<u32>, facts: &[Facts<'r>]) -> Option<Cow<'r, str>> {
-        if let Some(own) = span.own_id() {
+        let sourced = facts.get(invocation.unwrap_or(u32::MAX) as usize).and_then(|fact| fact.sourced_id.as_ref());
+        if let Some(own) = sourced.or(span.own_id()) {
             return Some(own.clone());
         }
         if let Some(at) = invocation {
@@ -131,7 +133,7 @@ impl<'r> Pass<'_, 'r, '_> {
                 derived.as_str()
             }
         };
-        let row = ErrorRow {
+        let mut row = ErrorRow {
             error_id: Cow::Borrowed(error_id),
             invocation_id: self.invocation_of_log(log),
             function_id: self.lookup.function_id(None),
@@ -142,12 +144,13 @@ impl<'r> Pass<'_, 'r, '_> {
             language: self.lookup.language(),
             version: self.lookup.version(),
         };
+        self.fill_error(&mut row, false);
         self.rows.push_error(&row)
     }
 
     fn invocation_of_log(&self, log: &LogRecord<'_>) -> Option<Cow<'r, str>> {
-        if let Some(native) = self.lookup.native_id() {
-            return Some(native.id);
+        if let Some(id) = self.invocation_id_by_sources().or_else(|| self.lookup.native_id().map(|native| native.id)) {
+            return Some(id);
         }
         let id = self.mapping.identity.invocation(log.trace_id?, log.span_id?);
         Some(Cow::Owned(id.as_str().to_owned()))
@@ -157,7 +160,7 @@ impl<'r> Pass<'_, 'r, '_> {
     pub(super) fn error_from_attributes(&self, at: Timestamp) -> ErrorRow<'r> {
         ErrorRow {
             error_id: Cow::Borrowed(""),
-            invocation_id: self.lookup.native_id().map(|native| native.id),
+            invocation_id: self.invocation_id_by_sources().or_else(|| self.lookup.native_id().map(|native| native.id)),
             function_id: self.lookup.function_id(None),
             occurred_at: at.micros(),
             error_type: self.lookup.text(&[Attr::ExceptionType, Attr::ErrorType]),

@@ -35,7 +35,7 @@ impl<'r> Pass<'_, 'r, '_> {
         let success = failure.is_none();
         let failure = failure.unwrap_or_default();
         let derived;
-        let row = InvocationRow {
+        let mut row = InvocationRow {
             invocation_id: if let Some(native) = &facts.native {
                 Cow::Borrowed(native.id.as_ref())
             } else {
@@ -49,12 +49,13 @@ impl<'r> Pass<'_, 'r, '_> {
             error_message: failure.error_message,
             ..self.invocation_from_attributes(Some(&span.name))
         };
-        self.rows.push_invocation(&row)?;
+        // Sources that are set for one table are not another's.
         let is_server_side = !matches!(span.kind, SpanKind::Client | SpanKind::Producer);
         if is_server_side && self.lookup.http_status() == Some(429) {
             self.push_limited_span(span, &row)?;
         }
-        Ok(())
+        self.fill_invocation(&mut row);
+        self.rows.push_invocation(&row)
     }
 
     /// The columns of an invocation that are read in the same way from spans, logs and points.
@@ -85,8 +86,8 @@ impl<'r> Pass<'_, 'r, '_> {
 
     /// The id of the row that an invocation's span makes.
     pub(super) fn row_id(&self, span: &Span<'_>, facts: &Facts<'r>) -> Cow<'r, str> {
-        if let Some(native) = &facts.native {
-            return native.id.clone();
+        if let Some(id) = facts.sourced_id.as_ref().or(facts.native.as_ref().map(|native| &native.id)) {
+            return id.clone();
         }
         let id: DerivedId = self.mapping.identity.invocation(span.trace_id, span.span_id);
         Cow::Owned(id.as_str().to_owned())

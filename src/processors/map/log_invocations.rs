@@ -44,7 +44,7 @@ impl<'r> Pass<'_, 'r, '_> {
     fn push_handler(&mut self, invocation_id: Cow<'r, str>, time: Option<Timestamp>) -> Result<(), RowsFull> {
         let failed = self.attributes_say_failure();
         let at = time.unwrap_or_else(|| self.time_of_receipt());
-        let row = InvocationRow {
+        let mut row = InvocationRow {
             invocation_id,
             started_at: at.micros(),
             duration_ms: self.wall_time_ms(),
@@ -53,6 +53,7 @@ impl<'r> Pass<'_, 'r, '_> {
             error_message: self.lookup.text(&[Attr::ErrorMessage]).filter(|_| failed),
             ..self.invocation_from_attributes(None)
         };
+        self.fill_invocation(&mut row);
         self.rows.push_invocation(&row)
     }
 
@@ -63,7 +64,7 @@ impl<'r> Pass<'_, 'r, '_> {
         let at = time.unwrap_or_else(|| self.time_of_receipt());
         let failed = report.status.is_some_and(|status| !status.eq_ignore_ascii_case("success"));
         let attributes = self.invocation_from_attributes(None);
-        let row = InvocationRow {
+        let mut row = InvocationRow {
             invocation_id,
             started_at: before(at, report.duration_ms.unwrap_or(0.0)).micros(),
             duration_ms: report.duration_ms,
@@ -73,6 +74,7 @@ impl<'r> Pass<'_, 'r, '_> {
             memory_used_bytes: attributes.memory_used_bytes.or(report.max_memory_used),
             ..attributes
         };
+        self.fill_invocation(&mut row);
         self.rows.push_invocation(&row)?;
         Ok(true)
     }

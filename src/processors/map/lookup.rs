@@ -126,14 +126,19 @@ attributes! {
     WallTimeMs = "wall_time_ms",
 }
 
-/// From the key ids of a chain to slots; made once, when the chain is built.
+/// From the key ids of a chain to slots, those of the preset first; made once, when the chain is built.
 #[derive(Debug)]
 pub struct SlotsOfKeys {
-    by_key: Vec<u16>,
+    by_key: Vec<u32>,
+    count: usize,
 }
 
-/// A key that the preset does not read.
-const NO_SLOT: u16 = u16::MAX;
+/// The slot of an attribute, of the preset or of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+/// A key that nothing reads.
+const NO_SLOT: u32 = u32::MAX;
 
 impl SlotsOfKeys {
     /// Interns every attribute of the preset, so that it is decoded.
@@ -141,14 +146,33 @@ impl SlotsOfKeys {
         let ids: Vec<KeyId> = Attr::ALL.iter().map(|attr| keys.intern(attr.name())).collect();
         let mut by_key = vec![NO_SLOT; ids.iter().map(|id| id.0 as usize + 1).max().unwrap_or(0)];
         for (attr, id) in Attr::ALL.iter().zip(ids) {
-            by_key[id.0 as usize] = *attr as u16;
+            by_key[id.0 as usize] = *attr as u32;
         }
-        SlotsOfKeys { by_key }
+        SlotsOfKeys { by_key, count: Attr::ALL.len() }
+    }
+
+    /// The slot of one more key; the preset's own is taken where it reads the key too.
+    pub fn intern_also(&mut self, name: &str, keys: &mut Keys) -> Slot {
+        let key = keys.intern(name).0 as usize;
+        if self.by_key.len() <= key {
+            self.by_key.resize(key + 1, NO_SLOT);
+        }
+        if self.by_key[key] == NO_SLOT {
+            self.by_key[key] = u32::try_from(self.count).unwrap_or(NO_SLOT);
+            self.count += 1;
+        }
+        Slot(self.by_key[key])
     }
 
     fn of(&self, key: KeyId) -> Option<usize> {
         let slot = *self.by_key.get(key.0 as usize)?;
         (slot != NO_SLOT).then_some(slot as usize)
+    }
+}
+
+impl Slot {
+    pub fn is(self, attr: Attr) -> bool {
+        self.0 == attr as u32
     }
 }
 
@@ -165,8 +189,8 @@ struct Owner<'r, 'a> {
 const REPEATED: u32 = u32::MAX;
 
 impl<'r, 'a> Owner<'r, 'a> {
-    fn new() -> Owner<'r, 'a> {
-        Owner { list: &[], places: vec![(0, 0); Attr::ALL.len()], epoch: 0 }
+    fn new(slots: &SlotsOfKeys) -> Owner<'r, 'a> {
+        Owner { list: &[], places: vec![(0, 0); slots.count], epoch: 0 }
     }
 
     /// Returns how many keys stood twice with different values.
@@ -192,7 +216,11 @@ impl<'r, 'a> Owner<'r, 'a> {
     }
 
     fn get(&self, attr: Attr) -> Option<&'r Value<'a>> {
-        let (epoch, place) = self.places[attr as usize];
+        self.at(Slot(attr as u32))
+    }
+
+    fn at(&self, slot: Slot) -> Option<&'r Value<'a>> {
+        let (epoch, place) = *self.places.get(slot.0 as usize)?;
         if epoch != self.epoch {
             return None;
         }
@@ -240,10 +268,10 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
             slots,
             scope_index: None,
             resource_index: None,
-            event: Owner::new(),
-            record: Owner::new(),
-            scope: Owner::new(),
-            resource: Owner::new(),
+            event: Owner::new(slots),
+            record: Owner::new(slots),
+            scope: Owner::new(slots),
+            resource: Owner::new(slots),
             repeated: 0,
         }
     }
@@ -287,6 +315,12 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
     /// The value on the record, else on its scope, else on its resource.
     pub fn get(&self, attr: Attr) -> Option<&'r Value<'a>> {
         self.record.get(attr).or_else(|| self.scope.get(attr)).or_else(|| self.resource.get(attr))
+    }
+
+    /// The value on the event in view if it is asked for, else on the record, else on its scope, else on its resource.
+    pub fn at(&self, slot: Slot, in_event: bool) -> Option<&'r Value<'a>> {
+        let event = if in_event { self.event.at(slot) } else { None };
+        event.or_else(|| self.record.at(slot)).or_else(|| self.scope.at(slot)).or_else(|| self.resource.at(slot))
     }
 
     /// The value on the record itself.

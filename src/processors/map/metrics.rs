@@ -22,13 +22,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cells::{Cell, set_deployment, set_error, set_invocation, set_rate_limit};
 use super::identity::Fields;
-use super::lookup::{find, trimmed};
+use super::lookup::find;
+use super::sources::Current;
 use super::{MapError, Pass, Unmappable};
 use crate::processors::Note;
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{KeyId, Metric, MetricKind, Point, PointValue, Slice, Temporality, Timestamp, Value};
-use crate::tables::rows::{DeploymentRow, ErrorRow, InvocationRow, RateLimitRow, RowsFull};
+use crate::tables::rows::{InvocationRow, RowsFull};
 use crate::tables::{Column, ColumnType, Table};
 
 /// From the points of one metric to rows of one table.
@@ -142,19 +144,31 @@ fn is_filled(column: &Column) -> bool {
     matches!(column.kind, ColumnType::Timestamp | ColumnType::Date) || column.name == "hour"
 }
 
+impl OneOrMore {
+    pub(super) fn names(&self) -> &[String] {
+        match self {
+            OneOrMore::One(name) => std::slice::from_ref(name),
+            OneOrMore::More(names) => names,
+        }
+    }
+}
+
+impl Literal {
+    pub(super) fn value(&self) -> Value<'static> {
+        match self {
+            Literal::Bool(flag) => Value::Bool(*flag),
+            Literal::Int(number) => Value::Int(*number),
+            Literal::Double(number) => Value::Double(*number),
+            Literal::Text(text) => Value::Str(Cow::Owned(text.clone())),
+        }
+    }
+}
+
 impl Source {
     fn new(config: &SourceConfig, keys: &mut Keys) -> Source {
         match config {
-            SourceConfig::Attribute(OneOrMore::One(name)) => Source::Attributes(vec![keys.intern(name)]),
-            SourceConfig::Attribute(OneOrMore::More(names)) => {
-                Source::Attributes(names.iter().map(|name| keys.intern(name)).collect())
-            }
-            SourceConfig::Value(literal) => Source::Fixed(match literal {
-                Literal::Bool(flag) => Value::Bool(*flag),
-                Literal::Int(number) => Value::Int(*number),
-                Literal::Double(number) => Value::Double(*number),
-                Literal::Text(text) => Value::Str(Cow::Owned(text.clone())),
-            }),
+            SourceConfig::Attribute(names) => Source::Attributes(names.names().iter().map(|name| keys.intern(name)).collect()),
+            SourceConfig::Value(literal) => Source::Fixed(literal.value()),
             SourceConfig::Point(PointPart::Value) => Source::PointValue,
         }
     }
@@ -170,15 +184,6 @@ struct Sample<'r, 'a> {
     owners: [Slice; 3],
 }
 
-/// A value as the type of its column has it.
-enum Cell<'s> {
-    Text(Option<Cow<'s, str>>),
-    Double(Option<f64>),
-    Bool(Option<bool>),
-    Long(Option<i64>),
-    Int(Option<i32>),
-}
-
 impl<'r, 'a> Pass<'_, 'r, 'a> {
     /// The rows of a point, by every rule for its metric.
     pub(super) fn map_point(&mut self, point: &'r Point) -> Result<(), Unmappable> {
@@ -191,6 +196,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
                 None => self.time_of_receipt(),
             };
             self.lookup.view(metric.scope, point.attributes);
+            self.current = Current::point(metric);
             let scope = self.records.scopes.get(metric.scope as usize);
             let resource = scope.and_then(|scope| self.records.resources.get(scope.resource as usize));
             let owners = [
@@ -210,9 +216,10 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
         let attributes = &self.records.attributes;
         let mut cells = Vec::with_capacity(rule.columns.len());
         for (column, source) in &rule.columns {
-            match Cell::of(column.kind, source.read(sample, attributes), attributes) {
-                Some(cell) => cells.push((column.name, cell)),
-                None => self.tally.note(Note::OutOfRange, 1),
+            let cell = source.read(sample, attributes).map_or(Ok(None), |value| Cell::of(column, value, attributes));
+            match cell {
+                Ok(cell) => cells.push((column.name, cell.unwrap_or(Cell::null(column.kind)))),
+                Err(_) => self.tally.note(Note::OutOfRange, 1),
             }
         }
         match rule.table {
@@ -220,6 +227,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
                 let success = !self.attributes_say_failure();
                 let mut row = InvocationRow { started_at: at.micros(), success, ..self.invocation_from_attributes(None) };
                 row.invocation_id = id;
+                self.fill_invocation(&mut row);
                 for (name, cell) in cells {
                     set_invocation(&mut row, name, cell);
                 }
@@ -228,6 +236,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
             Table::RateLimits => {
                 let mut row = self.rate_limit_from_attributes(at);
                 row.event_id = id;
+                self.fill_rate_limit(&mut row);
                 for (name, cell) in cells {
                     set_rate_limit(&mut row, name, cell);
                 }
@@ -236,6 +245,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
             Table::Deployments => {
                 let mut row = self.deployment_from_attributes(at);
                 row.deployment_id = id;
+                self.fill_deployment(&mut row);
                 for (name, cell) in cells {
                     set_deployment(&mut row, name, cell);
                 }
@@ -244,6 +254,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
             Table::Errors => {
                 let mut row = self.error_from_attributes(at);
                 row.error_id = id;
+                self.fill_error(&mut row, false);
                 for (name, cell) in cells {
                     set_error(&mut row, name, cell);
                 }
@@ -285,80 +296,5 @@ impl Source {
             Source::Fixed(value) => Some(value),
             Source::PointValue => Some(&sample.value),
         }
-    }
-}
-
-impl<'s> Cell<'s> {
-    /// `None` for a number that the column cannot hold.
-    fn of(kind: ColumnType, value: Option<&'s Value<'s>>, attributes: &'s Attributes<'s>) -> Option<Cell<'s>> {
-        let long = value.and_then(Value::as_i64);
-        Some(match kind {
-            ColumnType::Double => Cell::Double(value.and_then(Value::as_f64)),
-            ColumnType::Boolean => Cell::Bool(value.and_then(Value::as_bool)),
-            ColumnType::Long => Cell::Long(long),
-            ColumnType::Int => Cell::Int(long.map(i32::try_from).transpose().ok()?),
-            _ => Cell::Text(value.and_then(|value| value.as_str_text(attributes)).and_then(trimmed)),
-        })
-    }
-}
-
-fn set_invocation<'s>(row: &mut InvocationRow<'s>, column: &str, cell: Cell<'s>) {
-    match (column, cell) {
-        ("invocation_id", Cell::Text(Some(id))) => row.invocation_id = id,
-        ("function_id", Cell::Text(text)) => row.function_id = text,
-        ("language", Cell::Text(text)) => row.language = text,
-        ("version", Cell::Text(text)) => row.version = text,
-        ("duration_ms", Cell::Double(number)) => row.duration_ms = number,
-        ("success", Cell::Bool(Some(flag))) => row.success = flag,
-        ("error_type", Cell::Text(text)) => row.error_type = text,
-        ("error_message", Cell::Text(text)) => row.error_message = text,
-        ("cold_start", Cell::Bool(flag)) => row.cold_start = flag,
-        ("memory_used_bytes", Cell::Long(number)) => row.memory_used_bytes = number,
-        ("client_ip", Cell::Text(text)) => row.client_ip = text,
-        ("region", Cell::Text(text)) => row.region = text,
-        ("colo", Cell::Text(text)) => row.colo = text,
-        _ => {}
-    }
-}
-
-fn set_rate_limit<'s>(row: &mut RateLimitRow<'s>, column: &str, cell: Cell<'s>) {
-    match (column, cell) {
-        ("event_id", Cell::Text(Some(id))) => row.event_id = id,
-        ("function_id", Cell::Text(text)) => row.function_id = text,
-        ("client_ip", Cell::Text(text)) => row.client_ip = text,
-        ("limit_type", Cell::Text(text)) => row.limit_type = text,
-        ("limit_value", Cell::Int(number)) => row.limit_value = number,
-        ("region", Cell::Text(text)) => row.region = text,
-        ("colo", Cell::Text(text)) => row.colo = text,
-        _ => {}
-    }
-}
-
-fn set_deployment<'s>(row: &mut DeploymentRow<'s>, column: &str, cell: Cell<'s>) {
-    match (column, cell) {
-        ("deployment_id", Cell::Text(Some(id))) => row.deployment_id = id,
-        ("function_id", Cell::Text(text)) => row.function_id = text,
-        ("version", Cell::Text(text)) => row.version = text,
-        ("previous_version", Cell::Text(text)) => row.previous_version = text,
-        ("deployed_by", Cell::Text(text)) => row.deployed_by = text,
-        ("code_size_bytes", Cell::Long(number)) => row.code_size_bytes = number,
-        ("source_map_size_bytes", Cell::Long(number)) => row.source_map_size_bytes = number,
-        ("status", Cell::Text(text)) => row.status = text,
-        ("rollback_reason", Cell::Text(text)) => row.rollback_reason = text,
-        _ => {}
-    }
-}
-
-fn set_error<'s>(row: &mut ErrorRow<'s>, column: &str, cell: Cell<'s>) {
-    match (column, cell) {
-        ("error_id", Cell::Text(Some(id))) => row.error_id = id,
-        ("invocation_id", Cell::Text(text)) => row.invocation_id = text,
-        ("function_id", Cell::Text(text)) => row.function_id = text,
-        ("error_type", Cell::Text(text)) => row.error_type = text,
-        ("error_message", Cell::Text(text)) => row.error_message = text,
-        ("stack_trace", Cell::Text(text)) => row.stack_trace = text,
-        ("language", Cell::Text(text)) => row.language = text,
-        ("version", Cell::Text(text)) => row.version = text,
-        _ => {}
     }
 }

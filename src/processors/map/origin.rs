@@ -44,10 +44,7 @@ impl<'r> Lookup<'_, 'r, '_> {
             Some(sdk) => sdk,
             None => self.id(&[Attr::ProcessRuntimeName])?,
         };
-        if JAVASCRIPT.iter().any(|name| language.eq_ignore_ascii_case(name)) {
-            return Some(Cow::Borrowed("javascript"));
-        }
-        Some(language)
+        Some(language_of(language))
     }
 
     pub fn version(&self) -> Option<Cow<'r, str>> {
@@ -87,6 +84,12 @@ impl<'r> Lookup<'_, 'r, '_> {
             .or_else(|| RAYS.into_iter().find_map(|attr| self.first_text(attr).and_then(colo_of_ray)))
             .or_else(|| self.id(&[Attr::VercelEdgeRegion]))
     }
+}
+
+/// The language of a runtime.
+pub fn language_of(runtime: Cow<'_, str>) -> Cow<'_, str> {
+    let is_javascript = JAVASCRIPT.iter().any(|name| runtime.eq_ignore_ascii_case(name));
+    if is_javascript { Cow::Borrowed("javascript") } else { runtime }
 }
 
 /// The name in an ARN, else the id itself.

@@ -29,6 +29,7 @@ impl<'r> Pass<'_, 'r, '_> {
             derived = self.ordinals.next(fields);
             Cow::Borrowed(derived.as_str())
         };
+        self.fill_rate_limit(&mut row);
         self.rows.push_rate_limit(&row)
     }
 
@@ -36,7 +37,7 @@ impl<'r> Pass<'_, 'r, '_> {
     pub(super) fn push_limited_span(&mut self, span: &Span<'_>, invocation: &InvocationRow<'_>) -> Result<(), RowsFull> {
         let fields = self.limit_in_span().span(span.trace_id, span.span_id);
         let event_id = self.ordinals.next(fields);
-        let row = RateLimitRow {
+        let mut row = RateLimitRow {
             event_id: Cow::Borrowed(event_id.as_str()),
             function_id: invocation.function_id.as_deref().map(Cow::Borrowed),
             client_ip: invocation.client_ip.as_deref().map(Cow::Borrowed),
@@ -46,6 +47,7 @@ impl<'r> Pass<'_, 'r, '_> {
             region: invocation.region.as_deref().map(Cow::Borrowed),
             colo: invocation.colo.as_deref().map(Cow::Borrowed),
         };
+        self.fill_rate_limit(&mut row);
         self.rows.push_rate_limit(&row)
     }
 

@@ -16,6 +16,8 @@ pub struct Facts<'r> {
     pub rejected: bool,
     pub rule: Option<Rule>,
     pub native: Option<NativeId<'r>>,
+    /// The id by sources that the configuration sets.
+    pub sourced_id: Option<Cow<'r, str>>,
     pub has_exception: bool,
     pub is_deployment: bool,
 }

@@ -9,6 +9,7 @@ mod laws;
 mod logs;
 mod metrics;
 mod rate_limits;
+mod sources;
 mod times;
 
 use std::collections::BTreeMap;
