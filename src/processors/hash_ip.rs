@@ -4,20 +4,24 @@
 //! be read as an address becomes NULL and is counted, never stored as it came.
 //!
 //! ```yaml
-//! hash_ip: { mode: hmac }      # hmac | truncate | drop
+//! hash_ip: { mode: hmac, rotate_every: 30d, key_id: a }      # hmac | truncate | drop
 //! ```
+//! With `rotate_every`, each period of **event** time has a key of its own, derived from the one key: a client is the same client within a
+//! period, on every replica and after every restart, and a stranger in the next one. Periods are counted from 1970-01-01T00:00Z.
+//!
 //! Invariant: what stands in an address column after this step is a keyed hash, a network, or NULL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{Array as _, StringArray};
+use arrow_array::cast::AsArray as _;
+use arrow_array::{Array as _, StringArray, TimestampMicrosecondArray};
 use hmac::{Hmac, Mac as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::config::Secret;
+use crate::config::{Secret, Span};
 use crate::processors::{ColumnStep, Note, Tally};
 use crate::tables::{Columns, Raw, TableBatch};
 
@@ -34,15 +38,103 @@ pub struct HashIpConfig {
     pub mode: Mode,
     /// For `hmac`: at least 16 bytes, the same on every replica. Absent: the gateway's own key file.
     pub key: Option<Secret>,
+    /// For `hmac`: which key it is; stands before each hash as `id:`, so that hashes of before and after a change can be told apart.
+    pub key_id: Option<KeyId>,
+    /// For `hmac`: how long an address keeps its hash, by event time; whole hours. Default: for ever.
+    pub rotate_every: Option<Period>,
+    /// For `truncate`: bits of an IPv4 address that stay, 8 to 32; default 24.
+    pub ipv4_prefix: Ipv4Prefix,
+    /// For `truncate`: bits of an IPv6 address that stay, 16 to 128; default 48.
+    pub ipv6_prefix: Ipv6Prefix,
+}
+
+/// 1 to 16 letters, digits, `-` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct KeyId(String);
+
+/// A period of rotation in hours; 1 h to 10 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "Span", into = "Span")]
+pub struct Period(u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u8")]
+pub struct Ipv4Prefix(u8);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u8")]
+pub struct Ipv6Prefix(u8);
+
+impl Default for Ipv4Prefix {
+    fn default() -> Ipv4Prefix {
+        Ipv4Prefix(24)
+    }
+}
+
+impl Default for Ipv6Prefix {
+    fn default() -> Ipv6Prefix {
+        Ipv6Prefix(48)
+    }
+}
+
+impl TryFrom<u8> for Ipv4Prefix {
+    type Error = String;
+
+    fn try_from(bits: u8) -> Result<Ipv4Prefix, String> {
+        if (8..=32).contains(&bits) { Ok(Ipv4Prefix(bits)) } else { Err(format!("expected 8 to 32 bits, found {bits}")) }
+    }
+}
+
+impl TryFrom<u8> for Ipv6Prefix {
+    type Error = String;
+
+    fn try_from(bits: u8) -> Result<Ipv6Prefix, String> {
+        if (16..=128).contains(&bits) { Ok(Ipv6Prefix(bits)) } else { Err(format!("expected 16 to 128 bits, found {bits}")) }
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = String;
+
+    fn try_from(id: String) -> Result<KeyId, String> {
+        let fits =
+            (1..=16).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if fits { Ok(KeyId(id)) } else { Err(format!("expected 1 to 16 letters, digits, `-` and `_`, found `{id}`")) }
+    }
+}
+
+const HOUR: u64 = 3600;
+const MICROS_AN_HOUR: i64 = 3_600_000_000;
+
+impl TryFrom<Span> for Period {
+    type Error = String;
+
+    fn try_from(span: Span) -> Result<Period, String> {
+        let seconds = span.get().as_secs();
+        let whole =
+            seconds.is_multiple_of(HOUR) && span.get().subsec_nanos() == 0 && (1..=10 * 366 * 24).contains(&(seconds / HOUR));
+        match u32::try_from(seconds / HOUR) {
+            Ok(hours) if whole => Ok(Period(hours)),
+            _ => Err(format!("expected whole hours between 1h and 10 years, such as 24h or 30d, found `{span}`")),
+        }
+    }
+}
+
+impl From<Period> for Span {
+    fn from(period: Period) -> Span {
+        Span::seconds(u64::from(period.0) * HOUR)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The first 128 bits of HMAC-SHA256 over the 4 or 16 bytes of the address, as 32 lower-case hexadecimal digits.
+    /// The first 128 bits of HMAC-SHA256 over the 4 or 16 bytes of the address, as 32 lower-case hexadecimal digits, after `key_id:` if
+    /// the key has an id.
     #[default]
     Hmac,
-    /// The address of its /24 (IPv4) or /48 (IPv6) network, without a length: `203.0.113.0`, `2001:db8:1::`.
+    /// The address of its network, without a length: `203.0.113.0`, `2001:db8:1::`.
     Truncate,
     /// NULL.
     Drop,
@@ -67,17 +159,19 @@ pub struct HashIp {
 
 #[derive(Clone)]
 enum How {
-    /// Keyed once; a clone of it takes each address.
-    Hmac(Hmac<Sha256>),
-    Truncate,
+    Hmac { keyed: Keyed, key_id: Option<KeyId>, period: Option<Period> },
+    Truncate(Ipv4Prefix, Ipv6Prefix),
     Drop,
 }
+
+/// Keyed once; a clone of it takes each address.
+type Keyed = Hmac<Sha256>;
 
 impl std::fmt::Debug for HashIp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.how {
-            How::Hmac(_) => "HashIp(hmac)",
-            How::Truncate => "HashIp(truncate)",
+            How::Hmac { .. } => "HashIp(hmac)",
+            How::Truncate(..) => "HashIp(truncate)",
             How::Drop => "HashIp(drop)",
         })
     }
@@ -135,7 +229,7 @@ impl HashIp {
     /// In mode `hmac`: no key, or one of less than 16 bytes.
     pub fn new(config: &HashIpConfig, key: Option<&[u8]>) -> Result<HashIp, HashIpError> {
         let how = match config.mode {
-            Mode::Truncate => How::Truncate,
+            Mode::Truncate => How::Truncate(config.ipv4_prefix, config.ipv6_prefix),
             Mode::Drop => How::Drop,
             Mode::Hmac => {
                 let key = key.ok_or(HashIpError::NoKey)?;
@@ -144,45 +238,49 @@ impl HashIp {
                     return Err(short);
                 }
                 // HMAC takes a key of any length, so this error cannot come.
-                How::Hmac(Hmac::new_from_slice(key).map_err(|_| short)?)
+                let keyed = Hmac::new_from_slice(key).map_err(|_| short)?;
+                How::Hmac { keyed, key_id: config.key_id.clone(), period: config.rotate_every }
             }
         };
         Ok(HashIp { how })
     }
 
-    /// Writes what is stored for this address into `out`; false where that is NULL.
-    fn write(&self, address: IpAddr, out: &mut String) -> bool {
-        use std::fmt::Write as _;
-        match &self.how {
-            How::Hmac(keyed) => {
-                let mut mac = keyed.clone();
-                match address {
-                    IpAddr::V4(v4) => mac.update(&v4.octets()),
-                    IpAddr::V6(v6) => mac.update(&v6.octets()),
-                }
-                for byte in &mac.finalize().into_bytes()[..16] {
-                    out.push(char::from(HEX[usize::from(byte >> 4)]));
-                    out.push(char::from(HEX[usize::from(byte & 15)]));
-                }
-                true
-            }
-            How::Truncate => write!(out, "{}", network(address)).is_ok(),
-            How::Drop => false,
-        }
-    }
-
-    fn column(&self, column: &StringArray, tally: &mut Tally) -> StringArray {
+    /// The column after the step; `times` are those of the rows' events, in microseconds.
+    fn column(&self, column: &StringArray, times: Option<&TimestampMicrosecondArray>, tally: &mut Tally) -> StringArray {
         let mut out = StringBuilder::with_capacity(column.len(), column.len() * 32);
-        let mut text = String::with_capacity(40);
+        let mut text = String::with_capacity(64);
         let mut unreadable = 0;
-        for value in column {
+        // Rows of one batch are mostly of one period.
+        let mut last: Option<(i64, Keyed)> = None;
+        for (row, value) in column.iter().enumerate() {
             let address = value.and_then(parse);
             unreadable += u64::from(value.is_some() && address.is_none());
+            let Some(address) = address else {
+                out.append_null();
+                continue;
+            };
             text.clear();
-            match address {
-                Some(address) if self.write(address, &mut text) => out.append_value(&text),
-                _ => out.append_null(),
+            match &self.how {
+                How::Drop => {
+                    out.append_null();
+                    continue;
+                }
+                How::Truncate(v4, v6) => {
+                    use std::fmt::Write as _;
+                    let _ = write!(text, "{}", network(address, *v4, *v6));
+                }
+                How::Hmac { keyed, key_id, period: None } => write_hash(keyed, key_id.as_ref(), address, &mut text),
+                How::Hmac { keyed, key_id, period: Some(period) } => {
+                    let micros = times.filter(|times| times.is_valid(row)).map_or(0, |times| times.value(row));
+                    let number = micros.div_euclid(MICROS_AN_HOUR * i64::from(period.0));
+                    let of_period = match &last {
+                        Some((known, keyed)) if *known == number => keyed,
+                        _ => &last.insert((number, key_of(keyed, *period, number))).1,
+                    };
+                    write_hash(of_period, key_id.as_ref(), address, &mut text);
+                }
             }
+            out.append_value(&text);
         }
         if unreadable > 0 {
             tally.note(Note::UnreadableAddress, unreadable);
@@ -191,19 +289,39 @@ impl HashIp {
     }
 }
 
+/// The key of one period: the HMAC of the period's length and number under the one key.
+fn key_of(keyed: &Keyed, period: Period, number: i64) -> Keyed {
+    let mut mac = keyed.clone();
+    mac.update(b"floe hash_ip period");
+    mac.update(&period.0.to_be_bytes());
+    mac.update(&number.to_be_bytes());
+    // HMAC takes a key of any length; should that ever change, the one key is still a key.
+    Hmac::new_from_slice(&mac.finalize().into_bytes()).unwrap_or_else(|_| keyed.clone())
+}
+
+fn write_hash(keyed: &Keyed, key_id: Option<&KeyId>, address: IpAddr, out: &mut String) {
+    let mut mac = keyed.clone();
+    match address {
+        IpAddr::V4(v4) => mac.update(&v4.octets()),
+        IpAddr::V6(v6) => mac.update(&v6.octets()),
+    }
+    if let Some(KeyId(id)) = key_id {
+        out.push_str(id);
+        out.push(':');
+    }
+    for byte in &mac.finalize().into_bytes()[..16] {
+        out.push(char::from(HEX[usize::from(byte >> 4)]));
+        out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// The /24 of an IPv4 address, the /48 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
+/// The address with the bits behind its prefix gone.
+fn network(address: IpAddr, v4: Ipv4Prefix, v6: Ipv6Prefix) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            IpAddr::V4(Ipv4Addr::new(a, b, c, 0))
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
-        }
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - v4.0))).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - v6.0))).into(),
     }
 }
 
@@ -215,7 +333,7 @@ impl ColumnStep for HashIp {
                 continue;
             }
             if let Some(values) = batch.strings(index) {
-                let values = self.column(values, tally);
+                let values = self.column(values, times(&batch), tally);
                 batch = batch.with_strings(index, values);
             }
         }
@@ -225,6 +343,12 @@ impl ColumnStep for HashIp {
     fn clears(&self) -> Columns {
         Columns::with_raw(&[Raw::Address])
     }
+}
+
+/// When the rows' events were: every table is sorted by that last.
+fn times(batch: &TableBatch) -> Option<&TimestampMicrosecondArray> {
+    let index = batch.table.sort_by().last().and_then(|name| batch.table.column(name))?;
+    batch.batch.columns().get(index)?.as_primitive_opt()
 }
 
 #[cfg(test)]

@@ -6,21 +6,25 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`rules`] | the tables: every rule with its class, its keywords and its examples |
+//! | [`custom`] | what the user adds: rules, and texts that stay |
 //! | `words` | the rules of one mode behind one automaton: which rows to look at, what to take out |
 //! | `scan` | one string under the rules: alphabets and runs |
 //! | `fields` | finders of values behind a name: `password=…`, headers, cookies, queries |
 //! | `find` | finders of tokens and shapes: JWT, PEM, URLs, e-mail, cards, addresses |
+//! | `phone` | telephone numbers, a class that is off unless switched on |
 //! | `validate` | checksums, decoders, entropy, stop words |
 //! | [`mark`] | the mark, and where a text that holds marks may be cut |
 //!
 //! One automaton finds the keywords of all rules; over a column it runs once through the contiguous values, as a hint, and only a
 //! string with a hit is scanned by itself. A column is rebuilt only if something in it changed.
 //!
-//! Invariants: no rule runs over a whole value; a scan is linear in its text; what one scan leaves, another scan leaves as well.
+//! Invariants: no built-in rule runs over a whole value; a scan is linear in its text; what one scan leaves, another scan leaves as well.
 
+pub mod custom;
 mod fields;
 mod find;
 pub mod mark;
+mod phone;
 pub mod rules;
 mod scan;
 mod validate;
@@ -39,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use crate::processors::{ColumnStep, Note, Tally};
 use crate::signals::points::{Descriptor, Label, Points};
 use crate::tables::{Columns, Raw, TableBatch};
+use custom::{Allowed, CustomRule, Pattern};
 pub use rules::Class;
 use rules::Rule;
 use words::Words;
@@ -53,12 +58,16 @@ const MAX_MESSAGE_BYTES: usize = 8 << 10;
 /// A text is scanned again until nothing is found, at most this often.
 const MAX_PASSES: usize = 4;
 
-/// `sanitize: {}` has every class on.
+/// `sanitize: {}` has every class on but `phone`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SanitizeConfig {
-    /// Switches by class, for example `{ email: false }`; a class that is not named is on.
+    /// Switches by class, for example `{ email: false }`; of those that are not named all but `phone` are on.
     pub classes: BTreeMap<Class, bool>,
+    /// Rules besides the built-in ones; they look at text and at ids.
+    pub rules: Vec<CustomRule>,
+    /// What a rule finds stays if one of these regular expressions matches all of it.
+    pub allow: Vec<Pattern>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +104,12 @@ impl Sanitizer {
     /// # Errors
     /// Only if the table of rules outgrows its automaton.
     pub fn new(config: &SanitizeConfig) -> Result<Sanitizer, SanitizeError> {
-        let on = |rule: &Rule| config.classes.get(&rule.class).copied().unwrap_or(true);
+        let on = |rule: &Rule| config.classes.get(&rule.class).copied().unwrap_or(rule.class.is_on_by_default());
         let ids =
             |rule: &Rule| on(rule) && rule.class.looks_at_ids() && !matches!(rule.id, "aws-secret-key" | "azure-storage-key");
-        Ok(Sanitizer { text: Words::new(on)?, ids: Words::new(ids)? })
+        let custom = Arc::from(config.rules.as_slice());
+        let allowed = Allowed::new(&config.allow);
+        Ok(Sanitizer { text: Words::new(on, &custom, allowed.clone())?, ids: Words::new(ids, &custom, allowed)? })
     }
 
     /// Takes the secrets out of one string. Pure; linear in its length; doing it twice changes nothing.

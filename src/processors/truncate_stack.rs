@@ -1,5 +1,5 @@
 //! `truncate_stack`: shortens stack traces to a budget of bytes, keeping what tells the story: every section's header, the head and the
-//! tail of its frames, and the final cause.
+//! tail of its frames, and the final cause. Of calls that repeat, also in a circle, one round stays, with a count.
 //!
 //! ```yaml
 //! truncate_stack: { max_bytes: 8KiB }
@@ -25,7 +25,7 @@ use crate::config::ByteSize;
 use crate::processors::sanitize::mark;
 use crate::processors::{ColumnStep, Note, Tally};
 use crate::tables::{Table, TableBatch};
-use sections::{Frame, Part, parts};
+use sections::{Frame, Part, fold, parts};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -81,7 +81,7 @@ impl TruncateStack {
         if stack.len() <= self.max_bytes {
             return Cow::Borrowed(stack);
         }
-        let parts = parts(stack);
+        let parts = fold(stack, parts(stack));
         let headers = parts.iter().filter(|part| matches!(part, Part::Header(_)));
         let (count, bytes) = headers.fold((0, 0), |(count, bytes), part| (count + 1, bytes + part.text().len()));
         let half = self.max_bytes / 2;
@@ -150,10 +150,9 @@ fn render(parts: &[Part<'_>], header: usize, frames: usize, max: usize) -> Optio
                 let middle = &list[head..list.len() - tail];
                 push_frames(&mut out, &list[..head]);
                 end_line(&mut out);
-                let first = middle.first().map_or("", |frame| frame.text);
-                let indent = first.bytes().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+                let indent = indent(middle.first().map_or("", |frame| frame.text));
                 let omitted: u64 = middle.iter().map(|frame| frame.weight).sum();
-                let _ = writeln!(out, "{}… {omitted} frames omitted …", &first[..indent]);
+                let _ = writeln!(out, "{indent}… {omitted} frames omitted …");
                 push_frames(&mut out, &list[list.len() - tail..]);
             }
         }
@@ -184,7 +183,18 @@ fn push_header(out: &mut String, text: &str, limit: usize) {
 fn push_frames(out: &mut String, frames: &[Frame<'_>]) {
     for frame in frames {
         out.push_str(frame.text);
+        if frame.repeats > 0 {
+            end_line(out);
+            // The calls of the text are part of the weight: as many of them as of each repeat.
+            let repeated = frame.weight / (frame.repeats + 1) * frame.repeats;
+            let _ = writeln!(out, "{}… {repeated} frames repeated …", indent(frame.text));
+        }
     }
+}
+
+/// The blanks that a line begins with.
+fn indent(text: &str) -> &str {
+    &text[..text.bytes().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count()]
 }
 
 fn end_line(out: &mut String) {

@@ -9,7 +9,7 @@ use crate::tables::Table;
 const KEY: &[u8] = b"sixteen bytes or more";
 
 fn step(mode: Mode) -> HashIp {
-    HashIp::new(&HashIpConfig { mode, key: None }, Some(KEY)).unwrap()
+    HashIp::new(&HashIpConfig { mode, ..HashIpConfig::default() }, Some(KEY)).unwrap()
 }
 
 /// Runs the step over one column of addresses.
@@ -110,6 +110,57 @@ fn truncation_writes_the_network_without_its_length() {
 }
 
 #[test]
+fn the_prefixes_are_the_users() {
+    let config: HashIpConfig = serde_json::from_str(r#"{"mode":"truncate","ipv4_prefix":20,"ipv6_prefix":56}"#).unwrap();
+    let (out, _) = run(&HashIp::new(&config, None).unwrap(), &[Some("203.0.113.77"), Some("2001:db8:1:fff:3:4:5:6")]);
+    assert_eq!(out, [Some("203.0.112.0".to_owned()), Some("2001:db8:1:f00::".to_owned())]);
+    for json in [r#"{"ipv4_prefix":33}"#, r#"{"ipv4_prefix":0}"#, r#"{"ipv6_prefix":129}"#, r#"{"ipv6_prefix":8}"#] {
+        assert!(serde_json::from_str::<HashIpConfig>(json).is_err(), "{json}");
+    }
+}
+
+/// Hashes one address at each of these hours since 1970.
+fn hashes(config: &str, hours: &[i64]) -> Vec<String> {
+    let step = HashIp::new(&serde_json::from_str(config).unwrap(), Some(KEY)).unwrap();
+    let table = Table::RateLimits;
+    let schema = table.schema();
+    let mut columns: Vec<ArrayRef> = schema.fields().iter().map(|field| new_null_array(field.data_type(), hours.len())).collect();
+    columns[table.column("client_ip").unwrap()] = Arc::new(StringArray::from(vec!["203.0.113.7"; hours.len()]));
+    let micros: Vec<i64> = hours.iter().map(|hour| hour * MICROS_AN_HOUR).collect();
+    columns[table.column("occurred_at").unwrap()] = Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("+00:00"));
+    let batch = TableBatch { table, batch: RecordBatch::try_new(schema, columns).unwrap() };
+    let out = step.apply(batch, &mut Tally::default());
+    out.strings(table.column("client_ip").unwrap()).unwrap().iter().map(|hash| hash.unwrap().to_owned()).collect()
+}
+
+#[test]
+fn an_address_has_one_hash_a_period_of_event_time() {
+    let out = hashes(r#"{"rotate_every":"24h"}"#, &[0, 23, 24, 47, 0, -1]);
+    assert_eq!(out[0], out[1]);
+    assert_eq!(out[2], out[3]);
+    assert_eq!(out[0], out[4]);
+    assert!(out[0] != out[2] && out[5] != out[0]);
+    // Another process, another batch: the same.
+    assert_eq!(hashes(r#"{"rotate_every":"24h"}"#, &[30]), [out[2].clone()]);
+    // Without rotation it is the hash of the key itself.
+    assert_eq!(hashes("{}", &[0, 1_000_000]), vec![run(&step(Mode::Hmac), &[Some("203.0.113.7")]).0[0].clone().unwrap(); 2]);
+}
+
+#[test]
+fn the_id_of_the_key_stands_before_the_hash() {
+    let out = hashes(r#"{"key_id":"2026"}"#, &[0]).remove(0);
+    assert_eq!(out, format!("2026:{}", hashes("{}", &[0])[0]));
+}
+
+#[test]
+fn a_period_is_whole_hours() {
+    for period in ["90m", "30m", "0", "5000d"] {
+        let error = serde_json::from_str::<HashIpConfig>(&format!(r#"{{"rotate_every":"{period}"}}"#)).unwrap_err();
+        assert!(error.to_string().contains("whole hours"), "{error}");
+    }
+}
+
+#[test]
 fn drop_leaves_nothing() {
     assert_eq!(run(&step(Mode::Drop), &[Some("203.0.113.77")]), (vec![None], 0));
 }
@@ -119,7 +170,7 @@ fn a_key_is_needed_and_must_be_long_enough() {
     let hmac = HashIpConfig::default();
     assert_eq!(HashIp::new(&hmac, None).unwrap_err(), HashIpError::NoKey);
     assert_eq!(HashIp::new(&hmac, Some(b"fifteen bytes..")).unwrap_err(), HashIpError::ShortKey { found: 15 });
-    assert!(HashIp::new(&HashIpConfig { mode: Mode::Truncate, key: None }, None).is_ok());
+    assert!(HashIp::new(&HashIpConfig { mode: Mode::Truncate, ..HashIpConfig::default() }, None).is_ok());
 }
 
 #[test]

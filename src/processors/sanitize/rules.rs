@@ -57,6 +57,7 @@ pub enum Class {
     Ssn,
     Email,
     Ip,
+    Phone,
 }
 
 impl Class {
@@ -91,7 +92,13 @@ impl Class {
             Class::Ssn => "ssn",
             Class::Email => "email",
             Class::Ip => "ip",
+            Class::Phone => "phone",
         }
+    }
+
+    /// Phone numbers look like too many other numbers; whoever has them in messages switches the class on.
+    pub(super) fn is_on_by_default(self) -> bool {
+        self != Class::Phone
     }
 
     /// Whether the class looks at ids: tokens known by their own form, and credentials named by what stands before them. Shapes that an id

@@ -11,8 +11,13 @@ use crate::signals::points::{OwnedPoint, OwnedValue};
 use crate::signals::{MetricKind, Timestamp};
 use crate::tables::Table;
 
+/// With every class on, also the one that is off by default.
 fn sanitizer() -> Sanitizer {
-    Sanitizer::new(&SanitizeConfig::default()).unwrap()
+    configured(r#"{"classes":{"phone":true}}"#)
+}
+
+fn configured(json: &str) -> Sanitizer {
+    Sanitizer::new(&serde_json::from_str(json).unwrap()).unwrap()
 }
 
 /// A generator of its own, so that an example is the same in every run.
@@ -110,7 +115,7 @@ fn every_example_of_a_rule_is_found_and_only_the_secret_goes() {
 fn no_counterexample_of_a_rule_is_found_by_it() {
     let mut wrong = Vec::new();
     for rule in all() {
-        let words = Words::new(|other| other.id == rule.id).unwrap();
+        let words = Words::new(|other| other.id == rule.id, &Arc::from([]), Allowed::default()).unwrap();
         for template in rule.kept {
             for seed in 0..20 {
                 let sent = Noise(seed).fill(template);
@@ -247,11 +252,63 @@ fn ids_are_held_against_tokens_and_named_credentials_only() {
 
 #[test]
 fn a_class_that_is_off_finds_nothing() {
-    let config: SanitizeConfig = serde_json::from_str(r#"{"classes":{"email":false}}"#).unwrap();
-    let sanitizer = Sanitizer::new(&config).unwrap();
+    let sanitizer = configured(r#"{"classes":{"email":false}}"#);
     assert_eq!(sanitizer.clean("a@b.io from 203.0.113.5", Mode::Text).text, "a@b.io from [redacted:ip]");
     assert!(serde_json::from_str::<SanitizeConfig>(r#"{"classes":{"emails":false}}"#).is_err());
     assert!(serde_json::from_str::<SanitizeConfig>(r#"{"class":{}}"#).is_err());
+}
+
+#[test]
+fn telephone_numbers_stay_unless_their_class_is_on() {
+    let text = "call +49 30 901820, phone: (415) 555-0132";
+    assert_eq!(configured("{}").clean(text, Mode::Text).text, text);
+    assert_eq!(sanitizer().clean(text, Mode::Text).text, "call [redacted:phone], phone: [redacted:phone]");
+}
+
+#[test]
+fn a_rule_of_the_user_finds_what_its_expression_says_in_texts_and_ids() {
+    let sanitizer = configured(
+        r#"{"rules":[{"name":"acme","keywords":["ACME_"],"pattern":"acme_[0-9]{4}"},
+                     {"name":"badge","keywords":["badge"],"pattern":"badge (?<secret>[0-9]+)"}]}"#,
+    );
+    for (text, expected) in [
+        ("x acme_1234, acme_5678.", "x [redacted:acme], [redacted:acme]."),
+        ("acme_12", "acme_12"),
+        ("ACME_1234", "ACME_1234"),
+        ("badge 77 of x", "badge [redacted:badge] of x"),
+        ("password=acme_1234", "password=[redacted:password]"),
+    ] {
+        for mode in [Mode::Text, Mode::Id] {
+            assert_eq!(sanitizer.clean(text, mode).text, expected, "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_allowed_stays_if_it_is_the_whole_find() {
+    let sanitizer = configured(r#"{"allow":["AKIA7QEXAMPLEEXAMPL0","[a-z]+@example[.]com"]}"#);
+    for (text, expected) in [
+        ("key AKIA7QEXAMPLEEXAMPL0 of bob@example.com", "key AKIA7QEXAMPLEEXAMPL0 of bob@example.com"),
+        ("bob@example.com.org", "[redacted:email]"),
+        ("AKIA7QEXAMPLEEXAMPL1", "[redacted:aws-key]"),
+    ] {
+        assert_eq!(sanitizer.clean(text, Mode::Text).text, expected);
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_work_is_refused_where_it_is_written() {
+    for (json, expected) in [
+        (r#"{"rules":[{"name":"Acme","keywords":["acme"],"pattern":"a"}]}"#, "lower-case letters"),
+        (r#"{"rules":[{"name":"acme","keywords":["ac"],"pattern":"a"}]}"#, "at least 3 bytes"),
+        (r#"{"rules":[{"name":"acme","keywords":[],"pattern":"a"}]}"#, "at least one keyword"),
+        (r#"{"rules":[{"name":"acme","keywords":["acme"],"pattern":"a*"}]}"#, "matches nothing as well"),
+        (r#"{"rules":[{"name":"acme","keywords":["acme"],"pattern":"("}]}"#, "regular expression"),
+        (r#"{"allow":["("]}"#, "regular expression"),
+    ] {
+        let error = serde_json::from_str::<SanitizeConfig>(json).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 fn errors(columns: &[(&str, Vec<Option<String>>)]) -> TableBatch {

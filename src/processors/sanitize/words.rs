@@ -1,10 +1,12 @@
 //! The rules of one mode behind one automaton: which rows of a column to look at, what to take out of a string.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, Input};
 use arrow_array::{Array as _, StringArray};
 
+use super::custom::{Allowed, CustomRule};
 use super::mark;
 use super::rules::{Find, Rule, all};
 use super::scan::{Alphabet, Scan};
@@ -14,7 +16,10 @@ use super::scan::{Alphabet, Scan};
 pub(super) struct Words {
     automaton: AhoCorasick,
     rules: Vec<&'static Rule>,
-    /// For each pattern: its rule and the keyword as the rule writes it.
+    /// Their numbers go on where those of the built-in rules end.
+    custom: Arc<[CustomRule]>,
+    allowed: Allowed,
+    /// For each pattern: its rule and the keyword as the rule writes it; that of a custom rule is never asked for.
     patterns: Vec<(usize, &'static str)>,
     /// Rules without keywords.
     shapes: Vec<usize>,
@@ -34,17 +39,19 @@ pub(super) struct Found {
 }
 
 impl Words {
-    pub(super) fn new(on: impl Fn(&Rule) -> bool) -> Result<Words, BuildError> {
+    pub(super) fn new(on: impl Fn(&Rule) -> bool, custom: &Arc<[CustomRule]>, allowed: Allowed) -> Result<Words, BuildError> {
         let rules: Vec<&'static Rule> = all().filter(|rule| on(rule)).collect();
         let numbered = || rules.iter().enumerate();
-        let patterns: Vec<(usize, &str)> =
+        let mut patterns: Vec<(usize, &str)> =
             numbered().flat_map(|(index, rule)| rule.keywords.iter().map(move |word| (index, *word))).collect();
+        let mut words: Vec<&str> = patterns.iter().map(|(_, word)| *word).collect();
+        for (index, rule) in custom.iter().enumerate() {
+            patterns.extend(rule.keywords.iter().map(|_| (rules.len() + index, "")));
+            words.extend(rule.keywords.iter());
+        }
         let shapes = numbered().filter(|(_, rule)| matches!(rule.find, Find::Shape(_))).map(|(index, _)| index).collect();
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(patterns.iter().map(|(_, word)| word))?;
-        Ok(Words { automaton, rules, patterns, shapes })
+        let automaton = AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(words)?;
+        Ok(Words { automaton, rules, custom: Arc::clone(custom), allowed, patterns, shapes })
     }
 
     /// Rows that may hold something, or have more than `longest` bytes; ascending. One pass over the values of all rows: what lies across a border
@@ -81,10 +88,19 @@ impl Words {
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
         let mut scan = Scan::new(text);
         let mut found = Vec::new();
+        let mut custom: Vec<usize> = Vec::new();
         for hit in self.automaton.find_overlapping_iter(text) {
             let (rule, keyword) = self.patterns[hit.pattern().as_usize()];
-            let range = self.rules[rule].find.at(&mut scan, hit.range(), keyword);
-            found.extend(self.checked(text, range, rule));
+            if let Some(built_in) = self.rules.get(rule) {
+                let range = built_in.find.at(&mut scan, hit.range(), keyword);
+                found.extend(self.checked(text, range, rule));
+            } else if !custom.contains(&rule) {
+                custom.push(rule);
+            }
+        }
+        for rule in custom {
+            let ranges = self.custom[rule - self.rules.len()].find(text);
+            found.extend(ranges.filter_map(|range| self.kept(text, range, rule)));
         }
         if !self.shapes.is_empty() && shape_hint(scan.bytes).is_some() {
             self.find_shapes(&mut scan, &mut found);
@@ -110,9 +126,23 @@ impl Words {
     }
 
     fn checked(&self, text: &str, range: Option<Range<usize>>, rule: usize) -> Option<Found> {
-        let range = range.filter(|range| !range.is_empty())?;
+        let range = range?;
         let token = text.get(range.clone())?;
-        (self.rules[rule].check)(token).then_some(Found { range, rule })
+        if (self.rules[rule].check)(token) { self.kept(text, range, rule) } else { None }
+    }
+
+    /// A find, unless it is empty, allowed, or within a mark of an earlier pass.
+    fn kept(&self, text: &str, range: Range<usize>, rule: usize) -> Option<Found> {
+        let token = text.get(range.clone()).filter(|token| !token.is_empty())?;
+        (!self.allowed.holds(token)).then_some(Found { range, rule })
+    }
+
+    /// The word in the mark.
+    pub(super) fn name(&self, rule: usize) -> &str {
+        match self.rules.get(rule) {
+            Some(rule) => rule.class.name(),
+            None => self.custom[rule - self.rules.len()].name.as_str(),
+        }
     }
 
     /// Replaces what was found; where finds overlap, all of them go under the name of the longest, or of the first rule.
@@ -135,7 +165,7 @@ impl Words {
             }
             out.push_str(&text[kept..start]);
             out.push_str(mark::OPEN);
-            out.push_str(self.rules[best.rule].class.name());
+            out.push_str(self.name(best.rule));
             out.push(']');
             kept = end;
             count += 1;

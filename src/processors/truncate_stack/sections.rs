@@ -15,8 +15,59 @@ pub(super) enum Part<'t> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame<'t> {
     pub(super) text: &'t str,
-    /// How many calls it stands for: more than one in the marker of an earlier cut.
+    /// How many calls it stands for: more than one in the marker of an earlier cut, and where a repeat was folded.
     pub(super) weight: u64,
+    /// How often these calls, one or several, come again behind this one; none of the repeats is in `text`.
+    pub(super) repeats: u64,
+}
+
+/// Calls that may call each other in a circle that is folded.
+const MAX_CIRCLE: usize = 8;
+
+/// Takes repeats out: calls, or circles of up to 8 calls, that stand several times in a row stay once.
+pub(super) fn fold<'t>(stack: &'t str, parts: Vec<Part<'t>>) -> Vec<Part<'t>> {
+    let mut at = 0;
+    let fold_part = |part: Part<'t>| {
+        let start = at;
+        match part {
+            Part::Header(text) => {
+                at += text.len();
+                Part::Header(text)
+            }
+            Part::Frames(frames) => {
+                at += frames.iter().map(|frame| frame.text.len()).sum::<usize>();
+                Part::Frames(fold_frames(stack, start, &frames))
+            }
+        }
+    };
+    parts.into_iter().map(fold_part).collect()
+}
+
+fn fold_frames<'t>(stack: &'t str, start: usize, frames: &[Frame<'t>]) -> Vec<Frame<'t>> {
+    let mut folded = Vec::new();
+    let (mut at, mut offset) = (0, start);
+    while at < frames.len() {
+        let rest = &frames[at..];
+        let circle = (1..=MAX_CIRCLE.min(rest.len() / 2)).find_map(|length| {
+            let times = rest.chunks_exact(length).take_while(|chunk| same(chunk, &rest[..length])).count();
+            // Two calls in a row that are the same save no line by folding.
+            (times * length > length + 1).then_some((length, times))
+        });
+        let (length, times) = circle.unwrap_or((1, 1));
+        let bytes: usize = rest[..length].iter().map(|frame| frame.text.len()).sum();
+        folded.push(Frame {
+            text: &stack[offset..offset + bytes],
+            weight: rest[..length * times].iter().map(|frame| frame.weight).sum(),
+            repeats: u64::try_from(times - 1).unwrap_or(u64::MAX),
+        });
+        offset += rest[..length * times].iter().map(|frame| frame.text.len()).sum::<usize>();
+        at += length * times;
+    }
+    folded
+}
+
+fn same(one: &[Frame<'_>], other: &[Frame<'_>]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one.text.trim_end() == other.text.trim_end())
 }
 
 impl<'t> Part<'t> {
@@ -90,7 +141,7 @@ pub(super) fn parts(stack: &str) -> Vec<Part<'_>> {
         match kind {
             Line::Frame => {
                 frame = line;
-                let one = Frame { text: line, weight: omitted(line).unwrap_or(1) };
+                let one = Frame { text: line, weight: omitted(line).unwrap_or(1), repeats: 0 };
                 match parts.last_mut() {
                     Some(Part::Frames(frames)) => frames.push(one),
                     _ => parts.push(Part::Frames(vec![one])),
@@ -202,8 +253,8 @@ fn names_a_function(text: &str) -> bool {
     text.split_once(": ").is_some_and(|(_, name)| name.contains("::") && !name.trim().contains(' ') || name.starts_with('<'))
 }
 
-/// The count in the marker of an earlier cut.
+/// The count in a marker of an earlier cut: `… 12 frames omitted …`, `… 12 frames repeated …`.
 fn omitted(line: &str) -> Option<u64> {
-    let rest = line.trim_start().strip_prefix("… ")?;
-    rest.strip_suffix(" frames omitted …\n").or_else(|| rest.strip_suffix(" frames omitted …"))?.parse().ok()
+    let (count, what) = line.trim().strip_prefix("… ")?.split_once(' ')?;
+    if matches!(what, "frames omitted …" | "frames repeated …") { count.parse().ok() } else { None }
 }

@@ -176,6 +176,30 @@ fn the_marker_counts_what_is_left_out_also_on_a_second_cut() {
 }
 
 #[test]
+fn repeated_calls_stay_once_with_a_count() {
+    let circle = "    at even (a.js:1:1)\n    at odd (a.js:2:1)\n".repeat(500);
+    let stack = format!("RangeError: too deep\n    at f (a.js:9:1)\n{circle}    at main (a.js:3:1)\n");
+    let out = step(1024).truncate(&stack).into_owned();
+    let expected = "RangeError: too deep\n    at f (a.js:9:1)\n    at even (a.js:1:1)\n    at odd (a.js:2:1)\n    … 998 frames repeated …\n    at main (a.js:3:1)\n";
+    assert_eq!(out, expected);
+    // A later, smaller cut still knows how many calls there were.
+    let twice = format!("{out}{}", frames(100, |n| format!("    at g{n} (a.js:{n}:1)\n")));
+    let out = step(256).truncate(&twice).into_owned();
+    let left = out.matches("    at ").count();
+    let marked: usize =
+        out.lines().filter_map(|line| line.trim().strip_prefix("… ")?.split(' ').next()?.parse::<usize>().ok()).sum();
+    assert_eq!(left + marked, 1 + 1000 + 1 + 100, "{out}");
+}
+
+#[test]
+fn python_folds_a_recursion_with_its_source_lines() {
+    let call = "  File \"a.py\", line 1, in f\n    return f()\n           ^^^\n".repeat(100);
+    let out = step(1024).truncate(&format!("Traceback (most recent call last):\n{call}RecursionError: x")).into_owned();
+    let expected = "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    return f()\n           ^^^\n  … 99 frames repeated …\nRecursionError: x";
+    assert_eq!(out, expected);
+}
+
+#[test]
 fn a_stack_within_its_budget_is_left_as_it_is() {
     let stack = format!("Error: x\n{}", "    at f (a.js:1:1)\n".repeat(10));
     assert!(matches!(step(1024).truncate(&stack), Cow::Borrowed(text) if text == stack));
@@ -193,7 +217,8 @@ fn where_the_headers_alone_are_too_many_the_first_and_the_final_cause_stay() {
 fn a_long_message_leaves_room_for_frames_and_keeps_its_marks() {
     for pad in 0..24 {
         let message = format!("Error: {}{}", "é".repeat(pad), "[redacted:password] ".repeat(500));
-        let out = step(1024).truncate(&format!("{message}\n{}", "    at f (a.js:1:1)\n".repeat(100))).into_owned();
+        let out =
+            step(1024).truncate(&format!("{message}\n{}", frames(100, |n| format!("    at f{n} (a.js:1:1)\n")))).into_owned();
         assert!(out.contains("    at f"), "{out}");
         assert_eq!(out.matches("[redacted:").count(), out.matches("[redacted:password]").count(), "{out}");
     }
@@ -203,7 +228,7 @@ fn a_long_message_leaves_room_for_frames_and_keeps_its_marks() {
 fn only_the_stack_column_changes_and_it_is_counted() {
     let schema = Table::Errors.schema();
     let mut columns: Vec<ArrayRef> = schema.fields().iter().map(|field| new_null_array(field.data_type(), 3)).collect();
-    let long = format!("Error: x\n{}", "    at f (a.js:1:1)\n".repeat(1000));
+    let long = format!("Error: x\n{}", frames(1000, |n| format!("    at f{n} (a.js:1:1)\n")));
     let index = Table::Errors.column("stack_trace").unwrap();
     columns[index] = Arc::new(StringArray::from(vec![Some("short"), None, Some(&long)]));
     let batch = TableBatch { table: Table::Errors, batch: RecordBatch::try_new(schema, columns).unwrap() };

@@ -2,6 +2,7 @@
 
 use super::{Class, Find, Rule};
 use crate::processors::sanitize::find::{address, card_number, email, iban_number, ssn_near};
+use crate::processors::sanitize::phone::{international, near_a_name};
 use crate::processors::sanitize::validate::any;
 
 pub(super) const PERSONAL: &[Rule] = &[
@@ -87,5 +88,30 @@ pub(super) const PERSONAL: &[Rule] = &[
             "fe80::1",
             "foo-1.2.3.4.jar",
         ],
+    },
+    Rule {
+        id: "phone-international",
+        class: Class::Phone,
+        keywords: &["+1", "+2", "+3", "+4", "+5", "+6", "+7", "+8", "+9", "%2B"],
+        find: Find::At(international),
+        check: any,
+        found: &[
+            "call «+49 30 901820» now",
+            "«+14155550132», twice",
+            "(«+44 20 7946 0958»)",
+            "tel:«+1-415-555-0132»",
+            "{\"phone\":\"«+33 1 23 45 67 89»\"}",
+            "to=«%2B14155550132»&x",
+        ],
+        kept: &["1+1234567", "+5", "v1.2.3+20240101", "2026-11-24T06:31:06+01:00", "+12345", "at main+0x1234567", "+1.5e10"],
+    },
+    Rule {
+        id: "phone-named",
+        class: Class::Phone,
+        keywords: &["phone", "mobile", "telephone", "msisdn", "fax"],
+        find: Find::At(near_a_name),
+        check: any,
+        found: &["phone: «(415) 555-0132» is taken", "mobile_number=«0170 1234567»", "\"msisdn\":\"«15112345678»\""],
+        kept: &["phone: none", "phone: 12", "phonebook 5551234567", "mobile app 4.12.1"],
     },
 ];
