@@ -4,18 +4,22 @@ mod components;
 mod flush;
 mod print_config;
 mod run;
+mod sanitize;
 mod schema;
 mod status;
 mod tables;
 mod validate;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::ComponentId;
 use crate::config::source::{Source, Sources};
 use crate::gateway::config::{self, Config};
+
+const DEFAULT_CONFIG: &str = "pipelines.yaml";
 
 /// An OpenTelemetry gateway: OTLP in, four Apache Iceberg tables and a Prometheus endpoint out.
 ///
@@ -24,7 +28,7 @@ use crate::gateway::config::{self, Config};
 #[command(name = "floe", version, max_term_width = 100)]
 pub struct Cli {
     /// The configuration file; given several times, a later one is merged over an earlier one
-    #[arg(short, long, global = true, default_value = "pipelines.yaml", value_name = "FILE")]
+    #[arg(short, long, global = true, default_value = DEFAULT_CONFIG, value_name = "FILE")]
     config: Vec<PathBuf>,
     /// A setting that goes before every file, such as exporters.prometheus.endpoint=127.0.0.1:9465; can be given several times
     #[arg(long, global = true, value_name = "KEY.KEY=VALUE")]
@@ -49,6 +53,12 @@ enum Command {
     PrintConfig,
     /// List the receivers, processors, exporters and extensions of this build
     Components,
+    /// Read text from standard input and print what would be stored of it
+    Sanitize {
+        /// The `sanitize` processor to take the settings of; else the first of the file, or the defaults where there is no file
+        #[arg(long, value_name = "ID")]
+        processor: Option<ComponentId>,
+    },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
 }
@@ -65,6 +75,12 @@ impl Cli {
             Command::Flush => flush::flush(&config()?),
             Command::PrintConfig => print_config::print_config(&config()?),
             Command::Components => components::components(),
+            Command::Sanitize { processor } => {
+                let without_file =
+                    self.set.is_empty() && self.config == [PathBuf::from(DEFAULT_CONFIG)] && !Path::new(DEFAULT_CONFIG).exists();
+                let config = if without_file { None } else { Some(config()?) };
+                sanitize::sanitize(config.as_ref(), processor.as_ref())
+            }
             Command::Schema => schema::schema(),
         }
     }

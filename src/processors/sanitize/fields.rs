@@ -23,6 +23,12 @@ struct Field {
     prose: bool,
 }
 
+/// Endings that make a name the name of a file: `PasswordEncoder.java:42` is a position.
+const FILES: &[&str] = &[
+    "java", "kt", "scala", "groovy", "py", "js", "mjs", "cjs", "jsx", "ts", "tsx", "go", "rs", "rb", "php", "cs", "vb", "fs",
+    "swift",
+];
+
 /// Parts of a name that say it holds something about the secret and not the secret.
 const ABOUT: &[&str] = &[
     "type",
@@ -105,7 +111,8 @@ impl Scan<'_> {
         let last_part = rest.rsplit(['_', '-', '.']).next().unwrap_or_default();
         let camel = last_part.rfind(|c: char| c.is_ascii_uppercase()).map_or(last_part, |at| &last_part[at..]);
         let about = |part: &str| ABOUT.iter().any(|word| word.eq_ignore_ascii_case(part));
-        (!about(last_part) && !about(camel)).then_some(end)
+        let file = rest.contains('.') && FILES.contains(&last_part);
+        (!about(last_part) && !about(camel) && !file).then_some(end)
     }
 
     /// Quotes, backslashes and brackets that end a name.
@@ -126,6 +133,9 @@ impl Scan<'_> {
         }
         let opened = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
         let begin = opened.iter().rposition(|&byte| !Alphabet::Url.has(byte));
+        // `\n` before a name is an escaped line end.
+        let escape = begin.filter(|&at| opened[at] == b'\\' && matches!(opened.get(at + 1), Some(b'n' | b'r' | b't')));
+        let begin = escape.map_or(begin, |at| Some(at + 1));
         let element = self.byte(closed) == Some(b'>') && begin.is_some_and(|at| opened[at] == b'<');
         let name = begin.map_or(opened, |at| &opened[at + 1..]);
         let flag = blank == closed + 1 && (name.starts_with(b"--") || (name.is_empty() && opened.ends_with(b"--")));

@@ -81,11 +81,20 @@ pub(super) struct Scan<'t> {
     pub(super) text: &'t str,
     pub(super) bytes: &'t [u8],
     runs: [Range<usize>; ALPHABETS],
+    /// Bytes gone through by runs, and runs asked for: what a scan costs, apart from windows of a fixed size.
+    #[cfg(test)]
+    pub(super) work: usize,
 }
 
 impl<'t> Scan<'t> {
     pub(super) fn new(text: &'t str) -> Scan<'t> {
-        Scan { text, bytes: text.as_bytes(), runs: [const { 0..0 }; ALPHABETS] }
+        Scan {
+            text,
+            bytes: text.as_bytes(),
+            runs: [const { 0..0 }; ALPHABETS],
+            #[cfg(test)]
+            work: 0,
+        }
     }
 
     /// Where the run of this alphabet that begins at or before `from` ends; `from` where there is none.
@@ -95,6 +104,14 @@ impl<'t> Scan<'t> {
             let rest = self.bytes.get(from..).unwrap_or_default();
             let length = rest.iter().position(|&byte| !alphabet.has(byte)).unwrap_or(rest.len());
             *known = from..from + length;
+            #[cfg(test)]
+            {
+                self.work += length;
+            }
+        }
+        #[cfg(test)]
+        {
+            self.work += 1;
         }
         known.end.max(from)
     }

@@ -50,6 +50,8 @@ pub(super) fn random(text: &str) -> bool {
 
 /// The generic rule: long, mixed, of high entropy, and no id or digest (a UUID, hexadecimal digits).
 pub(super) fn high_entropy(text: &str) -> bool {
+    // The end of an exclamation and not of a token.
+    let text = text.trim_end_matches('!');
     let slashes = text.bytes().take(256).filter(|&byte| byte == b'/').count();
     (16..=512).contains(&text.len())
         && text.bytes().all(|byte| Alphabet::Token68.has(byte) && byte != b'.' && byte != b'%')

@@ -86,13 +86,17 @@ impl Words {
 
     /// What the rules want gone, in no order.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
-        let mut scan = Scan::new(text);
+        self.find_in(&mut Scan::new(text))
+    }
+
+    pub(super) fn find_in(&self, scan: &mut Scan<'_>) -> Vec<Found> {
+        let text = scan.text;
         let mut found = Vec::new();
         let mut custom: Vec<usize> = Vec::new();
         for hit in self.automaton.find_overlapping_iter(text) {
             let (rule, keyword) = self.patterns[hit.pattern().as_usize()];
             if let Some(built_in) = self.rules.get(rule) {
-                let range = built_in.find.at(&mut scan, hit.range(), keyword);
+                let range = built_in.find.at(scan, hit.range(), keyword);
                 found.extend(self.checked(text, range, rule));
             } else if !custom.contains(&rule) {
                 custom.push(rule);
@@ -103,7 +107,7 @@ impl Words {
             found.extend(ranges.filter_map(|range| self.kept(text, range, rule)));
         }
         if !self.shapes.is_empty() && shape_hint(scan.bytes).is_some() {
-            self.find_shapes(&mut scan, &mut found);
+            self.find_shapes(scan, &mut found);
         }
         found
     }
