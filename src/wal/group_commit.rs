@@ -21,7 +21,7 @@ use super::storage::LogFile;
 use super::window::Window;
 use super::{Appended, Durable, Fingerprint, Intent, Payload, Position, Recorded, Stream, StreamId};
 use crate::clock;
-use crate::faults::{self, Point};
+use crate::faults::{self, Naive, Point};
 
 /// Requests that wait for the thread; more of them wait to get in.
 pub(super) const QUEUE: usize = 1024;
@@ -166,7 +166,9 @@ impl Writer {
         }
         self.window.forget(now_millis());
         let Some(appends) = self.answer_duplicates(appends) else { return };
-        if let Err(error) = self.ensure_segment() {
+        let ready =
+            self.journal.reserve(self.window.len() + appends.len()).map_err(Arc::new).and_then(|()| self.ensure_segment());
+        if let Err(error) = ready {
             answer_disk(appends.into_iter().map(|append| append.reply), &error);
             return;
         }
@@ -206,6 +208,7 @@ impl Writer {
 
     fn sync(&self, file: &dyn LogFile) -> io::Result<()> {
         match self.config.fsync {
+            Fsync::Group if faults::is(Naive::RetrySync) => file.sync().or_else(|_| file.sync()),
             Fsync::Group => file.sync(),
             Fsync::Never => Ok(()),
         }
@@ -323,6 +326,11 @@ impl Writer {
         let name = self.shared.lock().name(stream).map(str::to_owned).ok_or(JournalError::UnknownStream(stream))?;
         self.write_facts(vec![Fact::Intent { stream: name, intent: intent.clone() }])?;
         self.given = self.given.max(intent.to);
+        if faults::is(Naive::ReleaseAtUpload) {
+            let (position, commit, table) = (intent.to, intent.commit, intent.table);
+            self.shared.lock().recorded(stream, Recorded { position, commit, table }, Amount::default());
+            self.release();
+        }
         self.shared.lock().intended(stream, intent);
         Ok(())
     }
@@ -349,7 +357,7 @@ impl Writer {
         if self.is_broken() {
             return Err(JournalError::Closed);
         }
-        match self.journal.write(facts) {
+        match self.journal.write(facts, &self.window) {
             Ok(()) => Ok(()),
             Err(Failure::Full(bytes)) => Err(JournalError::Full { bytes, max: MAX_LIVE }),
             Err(Failure::Write(error)) => Err(JournalError::Disk(Arc::new(error))),
@@ -370,8 +378,12 @@ impl Writer {
             if is_active && oldest.end == oldest.segment.header_len {
                 return;
             }
-            let path = oldest.segment.path.clone();
+            let (path, last) = (oldest.segment.path.clone(), oldest.last);
             drop(state);
+            // Without room for them the segment stays until they are too old to matter.
+            if self.carry(last).is_err() {
+                return;
+            }
             if is_active {
                 // All of it is in the tables: go on in a new one, which also keeps the next position.
                 // On a full disk there is room for that one only afterwards; the journal's floor keeps the position, too.
@@ -384,6 +396,22 @@ impl Writer {
             }
             faults::pass(Point::DuringRelease);
         }
+    }
+}
+
+impl Writer {
+    /// Rule 7: the young requests of a segment that is about to be released go on in the journal.
+    fn carry(&mut self, through: Position) -> Result<(), JournalError> {
+        if faults::is(Naive::HashesWithSegment) {
+            return Ok(());
+        }
+        self.window.forget(now_millis());
+        let young = self.window.to_carry(through);
+        if !young.is_empty() {
+            self.write_facts(Fact::of_requests(young.iter()).collect())?;
+        }
+        self.window.carried_to(through);
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Two preallocated files are used in turn: entries are appended to one; when it is full, and at open, all that still counts is
 //! written to the other one, whose higher generation makes it the one that is read. Nothing is allocated on the way, so that a
-//! full disk can still drain.
+//! full disk can still drain: room for the requests that a release has to carry (rule 7) is taken while they are appended.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,21 @@ use super::error::OpenError;
 use super::frame::{Fields, length};
 use super::segment;
 use super::storage::{LogFile, Storage};
+use super::window::{Remembered, Window};
 
 mod fact;
 
 pub(super) use fact::{Fact, Facts};
+
+use fact::REQUEST;
 
 const MAGIC: [u8; 8] = *b"floe-jnl";
 const VERSION: u32 = 1;
 const HEADER: usize = 48;
 /// Of each of the two files, at first.
 const CAPACITY: u64 = 128 << 10;
+/// Room is taken for this many requests at first; then it doubles.
+const REQUESTS: usize = 4096;
 /// Of open intents and recorded commits together; an exporter that opens more of them does not resolve them.
 pub(super) const MAX_LIVE: usize = 16 << 20;
 
@@ -48,6 +53,8 @@ pub(super) struct Journal {
     /// Where the next entry goes.
     at: u64,
     facts: Facts,
+    /// There is room for this many remembered requests in either file.
+    room: usize,
 }
 
 /// One of the two files, as it was read.
@@ -66,7 +73,7 @@ impl Journal {
         let names = storage.list(directory).map_err(disk("list", &directory.to_owned()))?;
         let is_there = |name: &str| names.iter().any(|other| other == name);
         if !is_there("journal.0") && !is_there("journal.1") {
-            let image = image(&Facts::default(), writer, 1);
+            let image = image(&Facts::default(), [].iter(), writer, 1);
             segment::create(storage, &paths[0], |file| fill(file, &image, CAPACITY)).map_err(disk("create", &paths[0]))?;
         }
         let mut files = Vec::with_capacity(2);
@@ -86,11 +93,16 @@ impl Journal {
         };
         let [first, second] = files.try_into().map_err(|_| OpenError::Journal { path: paths[0].clone() })?;
         let files = [first, second];
-        let mut journal = Journal { files, writer, current, generation: content.generation, at: 0, facts: content.facts };
-        journal.compact().map_err(|failure| match failure {
+        let mut facts = content.facts;
+        let requests = std::mem::take(&mut facts.requests);
+        let mut journal = Journal { files, writer, current, generation: content.generation, at: 0, facts, room: 0 };
+        journal.compact(requests.iter()).map_err(|failure| match failure {
             Failure::Write(source) | Failure::Sync(source) => disk("write", &paths[1 - current])(source),
             Failure::Full(_) => OpenError::Journal { path: paths[current].clone() },
         })?;
+        // On a full disk there is none; then every append is told so.
+        let _ = journal.reserve(REQUESTS.max(requests.len()));
+        journal.facts.requests = requests;
         Ok(journal)
     }
 
@@ -98,27 +110,49 @@ impl Journal {
         &self.facts
     }
 
-    /// Writes entries down, synced, all or none.
-    pub(super) fn write(&mut self, facts: Vec<Fact>) -> Result<(), Failure> {
+    /// The requests that were read, once.
+    pub(super) fn take_requests(&mut self) -> Vec<Remembered> {
+        std::mem::take(&mut self.facts.requests)
+    }
+
+    /// Takes room for so many remembered requests, twice each: once in what is kept, once in what is appended.
+    pub(super) fn reserve(&mut self, requests: usize) -> io::Result<()> {
+        if requests <= self.room {
+            return Ok(());
+        }
+        let room = requests.next_power_of_two();
+        for file in &self.files {
+            let wanted = CAPACITY + (room * REQUEST * 5 / 2) as u64;
+            if file.len()? < wanted {
+                grow(&**file, wanted)?;
+            }
+        }
+        self.room = room;
+        Ok(())
+    }
+
+    /// Writes entries down, synced, all or none. `window` is what has to be remembered of released segments.
+    pub(super) fn write(&mut self, facts: Vec<Fact>, window: &Window) -> Result<(), Failure> {
         let mut bytes = self.encode(&facts);
         if self.at + bytes.len() as u64 > self.capacity()? {
-            let live = self.facts.encode(0).len() + bytes.len();
+            let carried = facts.iter().all(|fact| matches!(fact, Fact::Requests(_)));
+            let live = self.facts.encode(0, [].iter()).len() + if carried { 0 } else { bytes.len() };
             if live > MAX_LIVE {
                 return Err(Failure::Full(live));
             }
-            self.compact()?;
+            self.compact(window.carried())?;
             bytes = self.encode(&facts);
-            // Compacting leaves three quarters free; only a single huge entry is longer.
+            // Compacting leaves at least half free; only a single huge entry is longer.
             let needed = self.at + bytes.len() as u64;
             if needed > self.capacity()? {
-                grow(&*self.files[self.current], needed)?;
+                grow(&*self.files[self.current], needed).map_err(Failure::Write)?;
             }
         }
         let file = &self.files[self.current];
         file.write_all_at(&bytes, self.at).map_err(Failure::Write)?;
         file.sync().map_err(Failure::Sync)?;
         self.at += bytes.len() as u64;
-        for fact in facts {
+        for fact in facts.into_iter().filter(|fact| !matches!(fact, Fact::Requests(_))) {
             self.facts.apply(fact);
         }
         Ok(())
@@ -138,13 +172,13 @@ impl Journal {
     }
 
     /// Goes over to the other file with what still counts.
-    fn compact(&mut self) -> Result<(), Failure> {
+    fn compact<'a>(&mut self, requests: impl Iterator<Item = &'a Remembered>) -> Result<(), Failure> {
         let generation = self.generation + 1;
-        let image = image(&self.facts, self.writer, generation);
+        let image = image(&self.facts, requests, self.writer, generation);
         let other = &self.files[1 - self.current];
-        let wanted = (image.len() as u64 * 4).max(CAPACITY);
+        let wanted = (image.len() as u64 * 2).max(CAPACITY);
         if other.len().map_err(Failure::Write)? < wanted {
-            grow(&**other, wanted)?;
+            grow(&**other, wanted).map_err(Failure::Write)?;
         }
         other.write_all_at(&image, 0).map_err(Failure::Write)?;
         other.sync().map_err(Failure::Sync)?;
@@ -156,10 +190,15 @@ impl Journal {
 }
 
 /// Zeros that take their place on the disk now.
-fn grow(file: &dyn LogFile, to: u64) -> Result<(), Failure> {
-    let len = file.len().map_err(Failure::Write)?;
-    let zeros = vec![0; usize::try_from(to.next_power_of_two().saturating_sub(len)).unwrap_or(0)];
-    file.write_all_at(&zeros, len).map_err(Failure::Write)
+fn grow(file: &dyn LogFile, to: u64) -> io::Result<()> {
+    let (mut at, end) = (file.len()?, to.next_power_of_two());
+    let zeros = vec![0; 1 << 16];
+    while at < end {
+        let some = zeros.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        file.write_all_at(&zeros[..some], at)?;
+        at += some as u64;
+    }
+    Ok(())
 }
 
 fn fill(file: &dyn LogFile, image: &[u8], capacity: u64) -> io::Result<()> {
@@ -181,8 +220,8 @@ fn seed(writer: Uuid, generation: u64) -> u32 {
 }
 
 /// The header and everything that counts.
-fn image(facts: &Facts, writer: Uuid, generation: u64) -> Vec<u8> {
-    let entries = facts.encode(seed(writer, generation));
+fn image<'a>(facts: &Facts, requests: impl Iterator<Item = &'a Remembered>, writer: Uuid, generation: u64) -> Vec<u8> {
+    let entries = facts.encode(seed(writer, generation), requests);
     let mut out = Vec::with_capacity(HEADER + entries.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -210,9 +249,9 @@ fn read(bytes: &[u8], writer: Uuid) -> Result<Option<Content>, Broken> {
         at += len;
     }
     let is_whole = at >= HEADER + image;
-    // The last entry may be torn; one behind it may not be there. Behind the last byte that is not zero there is none.
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let goes_on = (at + 1..used).any(|at| Fact::parse(&bytes[at..], seed).is_some());
+    // The last entry may be torn; one behind it may not be there.
+    let behind = bytes.get(at + 1..).unwrap_or_default();
+    let goes_on = memchr::memmem::find_iter(behind, &Fact::mark(seed)).any(|found| Fact::parse(&behind[found..], seed).is_some());
     if goes_on || !is_whole { Err(Broken) } else { Ok(Some(Content { generation, facts })) }
 }
 
@@ -248,6 +287,10 @@ mod tests {
         Fact::Recorded { stream: stream.into(), recorded, floor: Position(floor) }
     }
 
+    fn window() -> Window {
+        Window::new(std::time::Duration::from_mins(1), 10_000)
+    }
+
     fn some_facts() -> Vec<Fact> {
         vec![recorded("b", 4, 3), Fact::Damaged { first: Position(5), last: Position(6) }, intent(9, 2)]
     }
@@ -262,7 +305,7 @@ mod tests {
     fn what_was_written_is_there_after_reopening() {
         let disk = Memory::default();
         let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        journal.write(some_facts()).unwrap();
+        journal.write(some_facts(), &window()).unwrap();
         disk.cut_power(0);
         for _ in 0..3 {
             let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
@@ -276,13 +319,36 @@ mod tests {
         let disk = Memory::default();
         let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
         disk.faults.room.store(0, std::sync::atomic::Ordering::SeqCst);
-        for n in 1..2000 {
-            journal.write(vec![intent(n, 3)]).unwrap();
-            journal.write(vec![recorded("a", n, n)]).unwrap();
+        for n in 1..8000 {
+            journal.write(vec![intent(n, 3)], &window()).unwrap();
+            journal.write(vec![recorded("a", n, n)], &window()).unwrap();
         }
         assert!(journal.generation > 3, "{}", journal.generation);
         let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        assert_eq!(journal.facts(), &said_by(&[recorded("a", 1999, 1999)]));
+        assert_eq!(journal.facts(), &said_by(&[recorded("a", 7999, 7999)]));
+    }
+
+    #[test]
+    fn carried_requests_survive_any_number_of_compactions_without_new_room() {
+        use super::super::Fingerprint;
+        let disk = Memory::default();
+        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
+        journal.reserve(10_000).unwrap();
+        disk.faults.room.store(0, std::sync::atomic::Ordering::SeqCst);
+        let mut window = window();
+        for n in 1..=300_000_u64 {
+            window.insert(Fingerprint(u128::from(n).to_le_bytes()), Position(n), n);
+            if n % 1000 == 0 {
+                let facts = Fact::of_requests(window.to_carry(Position(n)).iter()).collect();
+                journal.write(facts, &window).unwrap();
+                window.carried_to(Position(n));
+            }
+        }
+        assert!(journal.generation > 2, "{}", journal.generation);
+        let expected: Vec<_> = window.carried().copied().collect();
+        let read = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap().take_requests();
+        // The file may also hold some that were forgotten since.
+        assert_eq!((expected.len(), &read[read.len() - expected.len()..]), (10_000, expected.as_slice()));
     }
 
     #[test]
@@ -291,7 +357,7 @@ mod tests {
         let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
         let facts: Vec<Fact> = (1..40).map(|n| intent(n, 300)).collect();
         for fact in &facts {
-            journal.write(vec![fact.clone()]).unwrap();
+            journal.write(vec![fact.clone()], &window()).unwrap();
         }
         let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
         assert_eq!(journal.facts(), &said_by(&facts));
@@ -299,7 +365,7 @@ mod tests {
 
     #[test]
     fn damage_is_seen_or_costs_the_last_entry_only() {
-        let mut bytes = image(&said_by(&some_facts()[..1]), WRITER, 4);
+        let mut bytes = image(&said_by(&some_facts()[..1]), [].iter(), WRITER, 4);
         for fact in &some_facts()[1..] {
             fact.encode(seed(WRITER, 4), &mut bytes);
         }

@@ -20,6 +20,7 @@ use super::storage::{Disk, Storage};
 use super::window::Window;
 use super::{Opened, Position, Stream, Wal};
 use crate::clock;
+use crate::faults;
 
 /// Where a log is, and what is its own there.
 #[derive(Debug)]
@@ -44,6 +45,10 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     }
     let mut journal = Journal::open(&*storage, &path, writer)?;
     let mut window = Window::new(config.retry_window.age.get(), config.retry_window.entries);
+    for request in journal.take_requests() {
+        window.restore(request);
+        window.carried_to(request.position);
+    }
     let recovery = Recovery { storage: &*storage, directory: &path, writer, streams: &streams, facts: journal.facts() };
     let recovered = recovery.run(&mut window)?;
     window.forget(clock::unix_nanos() / 1_000_000);
@@ -51,7 +56,7 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     let lost = recovered.damaged.iter().filter(|damage| damage.first <= damage.last);
     let lost: Vec<Fact> = lost.map(|damage| Fact::Damaged { first: damage.first, last: damage.last }).collect();
     if !lost.is_empty() {
-        journal.write(lost).map_err(|failure| journal_error(&path, failure))?;
+        journal.write(lost, &window).map_err(|failure| journal_error(&path, failure))?;
     }
     let Recovered { extents, synced, given, damaged, damaged_rows, records, cut } = recovered;
     let mut state = State::new(&streams);
@@ -78,7 +83,9 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
         }
         _ => thread.release(),
     }
+    let naive = faults::chosen();
     let work = move || {
+        faults::choose(naive);
         let closing = thread.run(receiver);
         drop(thread);
         drop(lock);

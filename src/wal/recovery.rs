@@ -15,9 +15,9 @@ use super::journal::Facts;
 use super::segment::{self, Found, ReadAhead, Scanner, UNFINISHED};
 use super::state::{Amount, Extent, Segment, Share};
 use super::storage::{LogFile, Storage};
-use super::window::Window;
+use super::window::{Remembered, Window};
 use super::{Damage, Position, Stream};
-use crate::faults::{self, Point};
+use crate::faults::{self, Naive, Point};
 
 /// What recovery is given.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Recovery<'_> {
         let mut recovered = Recovered {
             extents: VecDeque::new(),
             synced: self.facts.floor,
-            given: self.facts.highest(),
+            given: if faults::is(Naive::PositionsAgain) { Position(0) } else { self.facts.highest() },
             damaged: Vec::new(),
             damaged_rows: vec![0; streams],
             records: 0,
@@ -81,8 +81,9 @@ impl Recovery<'_> {
         let candidates = self.candidates(&mut recovered)?;
         let voids: Vec<Option<Position>> = candidates.iter().skip(1).map(|next| Some(next.header.after)).chain([None]).collect();
         for (candidate, void_above) in candidates.into_iter().zip(voids) {
-            if void_above.is_some_and(|last| last <= self.facts.floor) {
-                self.disk("remove", &candidate.path, self.storage.remove(&candidate.path))?;
+            if let Some(last) = void_above.filter(|last| *last <= self.facts.floor) {
+                self.remember(&candidate, last, window)?;
+                recovered.extents.push_back(self.empty(&candidate, last));
                 continue;
             }
             self.note_gap(&candidate.header, &mut recovered);
@@ -93,6 +94,27 @@ impl Recovery<'_> {
             Some((name, rows)) => Err(OpenError::UnknownStream { name, rows, directory: self.directory.to_owned() }),
             None => Ok(recovered),
         }
+    }
+
+    /// Nothing of the segment is needed but its requests (rule 7): it was about to be released.
+    fn remember(&self, candidate: &Candidate, last: Position, window: &mut Window) -> Result<(), OpenError> {
+        let bytes = ReadAhead::new(Arc::clone(&candidate.file), candidate.len);
+        let mut scanner = Scanner::new(bytes, candidate.header.seed(), candidate.header_len);
+        while let Some(found) = self.disk("read", &candidate.path, scanner.next())? {
+            if let Found::Frame { head, .. } = found
+                && head.position <= last
+            {
+                window.restore(Remembered { id: head.id, position: head.position, at: head.appended });
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment of which nothing is needed.
+    fn empty(&self, candidate: &Candidate, last: Position) -> Extent {
+        let segment = Segment::new(candidate.path.clone(), &candidate.header, candidate.header_len, self.streams);
+        let shares = vec![Share::default(); self.streams.len()];
+        Extent { segment: Arc::new(segment), end: candidate.header_len, last, shares }
     }
 
     /// All segments in order. Those without a header are set aside, or removed when nothing is in them.
@@ -202,7 +224,7 @@ impl Recovery<'_> {
                         scan.damaged.push((from, until, damage));
                     }
                     self.count(&segment, &head, header, &mut scan, unknown);
-                    window.insert(head.id, head.position, head.appended);
+                    window.restore(Remembered { id: head.id, position: head.position, at: head.appended });
                     recovered.records += 1;
                     scan.last = head.position;
                     match scan.good.last_mut() {

@@ -3,6 +3,8 @@
 mod damage;
 mod disk;
 mod model;
+mod requests;
+mod sabotage;
 
 use std::path::PathBuf;
 use std::sync::Arc;

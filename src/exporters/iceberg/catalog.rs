@@ -27,6 +27,7 @@ use uuid::Uuid;
 use super::committer::{Answer, Attempt, CatalogError, Look, Mark};
 use super::config::{CatalogKind, IcebergConfig};
 use super::schema::{self, Target};
+use crate::faults::{self, Naive};
 use crate::tables::Table;
 use crate::wal::Position;
 use pinned::Pinned;
@@ -159,7 +160,8 @@ impl TableCatalog {
             next = snapshot.parent_snapshot_id().and_then(|parent| metadata.snapshot_by_id(parent));
             whole = next.is_some() || snapshot.parent_snapshot_id().is_none();
         }
-        Look {
+        let head = metadata.current_snapshot().and_then(|head| self.mark(&head.summary().additional_properties));
+        let look = Look {
             shape: target.shape,
             head: metadata.current_snapshot_id(),
             sequence: metadata.last_sequence_number(),
@@ -167,7 +169,8 @@ impl TableCatalog {
             mark,
             chain,
             whole,
-        }
+        };
+        look.sabotaged(head)
     }
 
     /// The mark in the summary of a snapshot of ours.
@@ -183,8 +186,11 @@ impl TableCatalog {
             Ok(connection) => connection,
             Err(error) => return Answer::Unknown(error.to_string()),
         };
-        let pinned = Pinned { looked: &looked.table, connection: connection.as_ref() };
-        let committed = match self.transaction(&looked.table, attempt) {
+        let reloaded =
+            if faults::is(Naive::RebaseAtCommit) { connection.catalog().load_table(&self.ident).await.ok() } else { None };
+        let base = reloaded.as_ref().unwrap_or(&looked.table);
+        let pinned = Pinned { looked: base, connection: connection.as_ref() };
+        let committed = match self.transaction(base, attempt) {
             Ok(transaction) => transaction.commit(&pinned).await,
             Err(error) => Err(error),
         };

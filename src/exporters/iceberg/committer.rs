@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::cut::{Cut, Due};
 use super::interval::Interval;
+use crate::faults::{self, Naive};
 use crate::wal::{Held, Intent, Position, Recorded};
 
 mod messages;
@@ -56,6 +57,8 @@ pub struct Committer {
     /// The last answer was "denied", and it is tried once more.
     denied: bool,
     trouble: Option<String>,
+    /// Sabotage only: the next look is not read.
+    blind: bool,
     state: State,
 }
 
@@ -93,6 +96,7 @@ impl Committer {
             flush: None,
             denied: false,
             trouble: None,
+            blind: false,
             state: State::Waiting,
         }
     }
@@ -193,7 +197,8 @@ impl Committer {
         if self.files.is_some() {
             return self.look();
         }
-        let open = self.intents.iter().map(|intent| intent.to).max().filter(|to| *to > above);
+        let open = self.intents.iter().map(|intent| intent.to).max();
+        let open = open.filter(|to| *to > above && !faults::is(Naive::RangeLookedFor));
         let flush = self.flush.is_some_and(|to| to > above);
         let due = if self.held.to > above { self.cut.due(&self.held, self.interval.get(), flush, now) } else { Due::Never };
         let to = match (open, due) {
@@ -216,10 +221,12 @@ impl Committer {
         let known = self.recorded.as_ref().filter(|recorded| recorded.table == look.shape.table);
         let news = |mark: &Mark| known.is_none_or(|known| mark.position > known.position);
         let mut marks: Vec<Mark> = look.watermark.into_iter().chain(look.mark).filter(news).collect();
+        marks.retain(|mark| !self.overlooks(mark));
         marks.sort_by_key(|mark| mark.position);
         let ours = |mark: &Mark| {
             let earlier = |earlier: &Recorded| earlier.commit == mark.commit && earlier.table == look.shape.table;
-            open().any(|intent| intent.commit == mark.commit) || self.earlier.iter().any(earlier)
+            let known = open().any(|intent| intent.commit == mark.commit) || self.earlier.iter().any(earlier);
+            known || faults::is(Naive::WatermarkWithoutCommit)
         };
         if let Some(stranger) = marks.iter().find(|mark| !ours(mark)) {
             return self.stop(Reason::Fenced(*stranger));
@@ -227,13 +234,15 @@ impl Committer {
         if let Some(applied) = marks.last() {
             return self.record(Recorded { position: applied.position, commit: applied.commit, table: look.shape.table });
         }
-        if look.watermark.is_none() && known.is_some() {
+        let has_property = !faults::is(Naive::WatermarkInHeadOnly) && !faults::is(Naive::WatermarkInChainOnly);
+        if look.watermark.is_none() && known.is_some() && has_property {
             let on_chain = |intent: &Intent| intent.parent.map_or(look.whole, |parent| look.chain.contains(&parent));
             if let Some(lost) = open().find(|intent| !on_chain(intent)) {
                 return self.stop(Reason::Ambiguous(lost.commit));
             }
         }
         let enrolled = known.is_some();
+        self.blind = false;
         self.table = Some(look.shape.table);
         if self.files.as_ref().is_some_and(|files| files.shape != look.shape || Some(files.above) != self.watermark()) {
             self.discard();
@@ -278,6 +287,7 @@ impl Committer {
                 self.back_off(Some("the catalog said committed, but shows another watermark".to_owned()), None, now)
             }
             Answer::Conflict => {
+                self.blind = faults::is(Naive::ResendAfterConflict);
                 self.interval.widen();
                 self.back_off(None, None, now)
             }
@@ -285,7 +295,14 @@ impl Committer {
                 self.interval.widen();
                 self.back_off(Some("the catalog asks for fewer commits".to_owned()), retry_after, now)
             }
-            Answer::Unknown(why) => self.back_off(Some(format!("the outcome of a commit is not known: {why}")), None, now),
+            Answer::Unknown(why) => {
+                self.blind = faults::is(Naive::ResendAfterUnknown);
+                if faults::is(Naive::DeleteUnknownFiles) {
+                    self.named = false;
+                    self.discard();
+                }
+                self.back_off(Some(format!("the outcome of a commit is not known: {why}")), None, now)
+            }
             Answer::Denied(why) => self.denied(Reason::Catalog(CatalogError::Denied(why)), now),
             Answer::Refused(why) => self.stop(Reason::Refused(why)),
         }
@@ -328,6 +345,12 @@ impl Committer {
         let step = self.back_off(Some(reason.to_string()), None, now);
         self.denied = true;
         step
+    }
+
+    /// Sabotage only: news that a naive writer would not see.
+    fn overlooks(&self, mark: &Mark) -> bool {
+        let ends_elsewhere = self.files.as_ref().is_none_or(|files| files.to != mark.position);
+        self.blind || faults::is(Naive::LocalRecordOnly) || (faults::is(Naive::RangeLookedFor) && ends_elsewhere)
     }
 
     fn look(&mut self) -> Step {

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::wal::frame::{Fields, length, put_bytes};
-use crate::wal::{Intent, Position, Recorded};
+use crate::wal::window::Remembered;
+use crate::wal::{Fingerprint, Intent, Position, Recorded};
 
-/// Length and checksum before an entry's content.
-const FRONT: usize = 8;
+/// Mark, length and checksum before an entry's content.
+const FRONT: usize = 12;
+/// Of a request that is remembered.
+pub(super) const REQUEST: usize = 32;
+/// Requests in one entry.
+const REQUESTS: usize = 1024;
 
 /// One entry of the journal. Streams go by their name: numbers change with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,12 @@ pub(in crate::wal) enum Fact {
         first: Position,
         last: Position,
     },
+    /// Of a segment that is about to be released (rule 7).
+    Requests(Vec<Remembered>),
+    /// Somebody has looked: the stream's open intents were not applied and never will be (rule 20).
+    Void {
+        stream: String,
+    },
 }
 
 /// What the journal says about one stream.
@@ -43,6 +54,8 @@ pub(in crate::wal) struct Facts {
     pub(in crate::wal) floor: Position,
     pub(in crate::wal) damaged: Vec<(Position, Position)>,
     pub(in crate::wal) streams: BTreeMap<String, Progress>,
+    /// As they were read; who opens the log takes them into its window.
+    pub(in crate::wal) requests: Vec<Remembered>,
 }
 
 impl Facts {
@@ -55,6 +68,8 @@ impl Facts {
                 self.damaged.retain(|(_, last)| *last > floor);
             }
             Fact::Damaged { first, last } => self.damaged.push((first, last)),
+            Fact::Requests(requests) => self.requests.extend(requests),
+            Fact::Void { stream } => self.streams.entry(stream).or_default().intents.clear(),
         }
     }
 
@@ -72,8 +87,8 @@ impl Facts {
         named.chain(self.damaged.iter().map(|(_, last)| *last)).max().unwrap_or_default().max(self.floor)
     }
 
-    /// The fewest bytes that say the same.
-    pub(super) fn encode(&self, seed: u32) -> Vec<u8> {
+    /// The fewest bytes that say the same, with the requests that are to be remembered.
+    pub(super) fn encode<'a>(&self, seed: u32, requests: impl Iterator<Item = &'a Remembered>) -> Vec<u8> {
         let mut out = Vec::new();
         // The floor first, as damage below it would be dropped.
         for (stream, progress) in &self.streams {
@@ -87,15 +102,31 @@ impl Facts {
         for (first, last) in self.damaged.iter().copied() {
             Fact::Damaged { first, last }.encode(seed, &mut out);
         }
+        for requests in Fact::of_requests(requests) {
+            requests.encode(seed, &mut out);
+        }
         out
     }
 }
 
 impl Fact {
+    pub(in crate::wal) fn of_requests<'a>(mut requests: impl Iterator<Item = &'a Remembered>) -> impl Iterator<Item = Fact> {
+        std::iter::from_fn(move || {
+            let some: Vec<Remembered> = requests.by_ref().take(REQUESTS).copied().collect();
+            (!some.is_empty()).then_some(Fact::Requests(some))
+        })
+    }
+
+    /// What an entry begins with: seldom found in anything else, so that entries behind a damaged one are found quickly.
+    pub(super) fn mark(seed: u32) -> [u8; 4] {
+        (seed ^ 0x9E37_79B9).to_le_bytes()
+    }
+
     pub(super) fn encode(&self, seed: u32, out: &mut Vec<u8>) {
         let content = self.content();
         let len = length(content.len()).to_le_bytes();
         let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &len), &content);
+        out.extend_from_slice(&Fact::mark(seed));
         out.extend_from_slice(&len);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&content);
@@ -104,6 +135,9 @@ impl Fact {
     /// The entry at the front and its length; `None` if there is none.
     pub(super) fn parse(bytes: &[u8], seed: u32) -> Option<(Fact, usize)> {
         let mut fields = Fields(bytes);
+        if fields.array::<4>()? != Fact::mark(seed) {
+            return None;
+        }
         let len: [u8; 4] = fields.array()?;
         let crc = fields.u32()?;
         let content = fields.take(u32::from_le_bytes(len) as usize)?;
@@ -144,6 +178,20 @@ impl Fact {
                 out.extend_from_slice(&first.0.to_le_bytes());
                 out.extend_from_slice(&last.0.to_le_bytes());
             }
+            Fact::Requests(requests) => {
+                out.reserve(5 + REQUEST * requests.len());
+                out.push(4);
+                out.extend_from_slice(&length(requests.len()).to_le_bytes());
+                for request in requests {
+                    out.extend_from_slice(&request.id.0);
+                    out.extend_from_slice(&request.position.0.to_le_bytes());
+                    out.extend_from_slice(&request.at.to_le_bytes());
+                }
+            }
+            Fact::Void { stream } => {
+                out.push(5);
+                put_bytes(&mut out, stream.as_bytes());
+            }
         }
         out
     }
@@ -159,9 +207,16 @@ impl Fact {
                 Some(Fact::Recorded { stream, recorded: Recorded { position, commit, table }, floor })
             }
             3 => Some(Fact::Damaged { first: Position(fields.u64()?), last: Position(fields.u64()?) }),
+            4 => (0..fields.u32()?).map(|_| request(&mut fields)).collect::<Option<_>>().map(Fact::Requests),
+            5 => Some(Fact::Void { stream: text(&mut fields)? }),
             _ => None,
         }
     }
+}
+
+fn request(fields: &mut Fields<'_>) -> Option<Remembered> {
+    let id = Fingerprint(fields.array()?);
+    Some(Remembered { id, position: Position(fields.u64()?), at: fields.u64()? })
 }
 
 fn intent(fields: &mut Fields<'_>) -> Option<Intent> {

@@ -14,8 +14,10 @@ enum Op {
     /// The stream is recorded up to this share of what it holds, in tenths.
     Record(u16, usize),
     Reopen,
-    /// A sync fails, the power goes off, so many bytes more than synced are left; the sender tries again.
-    FailedSync(usize),
+    /// The power goes off after the last answer.
+    PowerLoss(u64),
+    /// A sync fails, the power goes off, some of what was not synced is left; the sender tries again.
+    FailedSync(u64),
     /// The disk has so much room for one append, and the tail can or cannot be cut off.
     Full(u64, bool),
 }
@@ -26,7 +28,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..5_usize).prop_map(Op::Again),
         3 => (0..2_u16, 0..=10_usize).prop_map(|(stream, tenths)| Op::Record(stream, tenths)),
         2 => Just(Op::Reopen),
-        1 => (0..300_usize).prop_map(Op::FailedSync),
+        1 => any::<u64>().prop_map(Op::PowerLoss),
+        1 => any::<u64>().prop_map(Op::FailedSync),
         1 => (0..300_u64, any::<bool>()).prop_map(|(room, cut)| Op::Full(room, cut)),
     ]
 }
@@ -85,12 +88,7 @@ impl Model {
             }
             Op::Again(back) => {
                 let Some((_, request, rows)) = self.records.iter().rev().nth(back).copied() else { return wal };
-                // Those of released segments are forgotten when the log is closed.
-                if (0..2).any(|stream| {
-                    self.held(stream).iter().any(|(position, _)| self.records.iter().any(|r| r.0 == *position && r.1 == request))
-                }) {
-                    self.append(&wal, request, rows).await.unwrap();
-                }
+                self.append(&wal, request, rows).await.unwrap();
             }
             Op::Record(stream, tenths) => {
                 let held = self.held(usize::from(stream));
@@ -102,13 +100,22 @@ impl Model {
                 wal.close().await;
                 wal = open(disk);
             }
-            Op::FailedSync(kept) => {
+            Op::PowerLoss(seed) => {
+                wal.close().await;
+                disk.cut_power_anyhow(seed);
+                wal = open(disk);
+            }
+            Op::FailedSync(seed) => {
                 disk.faults.fails_sync.store(true, SeqCst);
                 self.requests += 1;
                 self.append(&wal, self.requests, [1, 2]).await.unwrap_err();
                 wal.close().await;
                 disk.faults.fails_sync.store(false, SeqCst);
-                disk.cut_power(kept);
+                if seed % 2 == 0 {
+                    disk.cut_power((seed >> 8) as usize % 300);
+                } else {
+                    disk.cut_power_anyhow(seed);
+                }
                 wal = open(disk);
                 self.append(&wal, self.requests, [1, 2]).await.unwrap();
             }

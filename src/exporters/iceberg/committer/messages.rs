@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use iceberg::spec::DataFile;
 use uuid::Uuid;
 
+use crate::faults::{self, Naive};
 use crate::wal::{Held, Intent, Position, Recorded};
 
 /// What happened.
@@ -61,6 +62,20 @@ pub struct Look {
     pub chain: Vec<i64>,
     /// Whether the chain goes back to a snapshot without parent, so that nothing on it was expired.
     pub whole: bool,
+}
+
+impl Look {
+    /// Sabotage only: as a writer sees it that keeps its watermark in summaries; `head` is the mark of the head's own.
+    #[must_use]
+    pub fn sabotaged(mut self, head: Option<Mark>) -> Look {
+        if faults::is(Naive::WatermarkInHeadOnly) {
+            (self.watermark, self.mark) = (None, head);
+        }
+        if faults::is(Naive::WatermarkInChainOnly) {
+            self.watermark = None;
+        }
+        self
+    }
 }
 
 /// What data files are made for; files made for another shape are not committed.
