@@ -9,6 +9,7 @@
 //! | [`config`] | the whole configuration: the components there are, and what must hold between them |
 //! | [`build`] | from the configuration to chains, destinations and exporters |
 //! | [`keys`] | the id key and the address key, made at the first start |
+//! | [`readiness`] | whether senders should come here |
 //! | [`report`] | what the rooms count themselves, as metrics |
 //! | [`admin`] | `floe status` and `floe flush` on the side of the gateway |
 //!
@@ -18,6 +19,7 @@ pub mod admin;
 pub mod build;
 pub mod config;
 pub mod keys;
+pub mod readiness;
 pub mod report;
 
 use std::net::SocketAddr;
@@ -135,6 +137,7 @@ impl Gateway {
                 tracing::error!(%error, "the log cannot be synced");
                 true
             }
+            never = readiness::watch(&self.wal, &self.health) => match never {},
         };
         self.health.not_ready(if broken { "the log is broken" } else { "draining" });
         self.stop_receivers.cancel();

@@ -275,7 +275,7 @@ mod tests {
                 Commits { exporter: "iceberg".to_owned(), table, applied: 1, ..Commits::default() }.samples(out);
             }
         }));
-        telemetry.register_source(Box::new(|out| LogState { bytes: 9, max_bytes: 10 }.samples(out)));
+        telemetry.register_source(Box::new(|out| LogState { bytes: 9, max_bytes: 10, ..LogState::default() }.samples(out)));
         let dropped_points = vec![("conflict", 1)];
         let series = SeriesState { exporter: "prometheus".to_owned(), dropped_points, ..SeriesState::default() };
         telemetry.register_source(Box::new(move |out| series.samples(out)));

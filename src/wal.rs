@@ -277,13 +277,16 @@ impl Wal {
 
     /// Adds a request. When this returns, it is on the disk, or it is not in the log. A caller that goes away may still have added it.
     pub async fn append(&self, id: Fingerprint, payload: Payload) -> Result<Appended, AppendError> {
+        if let Some(why) = self.fenced() {
+            return Err(AppendError::Fenced(why.to_owned()));
+        }
         let streams = self.shared.lock().stream_count();
         if let Some(entry) = payload.entries.iter().find(|entry| usize::from(entry.stream.0) >= streams) {
             return Err(AppendError::UnknownStream(entry.stream));
         }
         let bytes = Head::len_with(payload.entries.len()) as u64
             + payload.entries.iter().map(|entry| entry.bytes.len() as u64).sum::<u64>();
-        let max = self.max_bytes.min(u64::from(u32::MAX));
+        let max = self.later_at().min(u64::from(u32::MAX));
         if bytes > max || payload.entries.len() > usize::from(u16::MAX) {
             return Err(AppendError::TooLarge { bytes, max });
         }
@@ -355,9 +358,35 @@ impl Wal {
         self.shared.lock().bytes()
     }
 
-    /// Past this many bytes nothing is appended.
+    /// The bound of all segments; the last fifth is room to drain in.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
+    }
+
+    /// From so many bytes on every request is told "later" (rule 22).
+    pub fn later_at(&self) -> u64 {
+        self.max_bytes / 5 * 4
+    }
+
+    /// What a large request takes at most of what is left before [`Wal::later_at`]: within it the log counts as full.
+    pub fn margin(&self) -> u64 {
+        self.max_bytes / 50
+    }
+
+    /// Syncs of rows since the start; each is shared by all requests that waited for it.
+    pub fn syncs(&self) -> u64 {
+        self.shared.syncs.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Another process commits rows under this log's name: from now on nothing is acknowledged and no commit is begun, for any table (rule
+    /// 19). The rows stay. The first reason is kept.
+    pub fn fence(&self, why: &str) {
+        let _ = self.shared.fenced.set(why.to_owned());
+    }
+
+    /// Why the log is fenced; `None` while it is not.
+    pub fn fenced(&self) -> Option<&str> {
+        self.shared.fenced.get().map(String::as_str)
     }
 
     pub fn ledger(&self) -> Vec<StreamLedger> {

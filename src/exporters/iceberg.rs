@@ -144,7 +144,7 @@ impl IcebergExporter {
             loop {
                 let outcomes = self.flush_each().await;
                 last = outcomes.into_iter().filter_map(|(table, outcome)| Some((table, outcome.err()?))).collect();
-                if last.iter().all(|(table, _)| self.tables[table.index()].shared.status().state == TableState::Stopped) {
+                if last.iter().all(|(table, _)| self.tables[table.index()].shared.status().state.is_final()) {
                     break;
                 }
                 tokio::time::sleep(DRAIN_PAUSE).await;

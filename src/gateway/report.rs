@@ -17,8 +17,10 @@ pub fn report_rows(telemetry: &Telemetry, exporter: &Arc<IcebergExporter>, wal: 
 
 pub fn report_log(telemetry: &Telemetry, wal: &Wal) {
     let wal = wal.clone();
-    telemetry
-        .register_source(Box::new(move |samples| LogState { bytes: wal.bytes(), max_bytes: wal.max_bytes() }.samples(samples)));
+    telemetry.register_source(Box::new(move |samples| {
+        let (bytes, max_bytes) = (wal.bytes(), wal.max_bytes());
+        LogState { bytes, max_bytes, syncs: wal.syncs(), fenced: wal.fenced().is_some() }.samples(samples);
+    }));
 }
 
 pub fn report_series(telemetry: &Telemetry, id: &str, exporter: &Arc<Prometheus>) {
@@ -75,6 +77,7 @@ fn commits(exporter: &str, status: &TableStatus) -> Commits {
     Commits {
         exporter: exporter.to_owned(),
         table: status.table.name(),
+        stopped: status.state.is_final(),
         applied: metrics.commits.load(Ordering::Relaxed),
         failed: metrics.conflicts.load(Ordering::Relaxed) + metrics.failures.load(Ordering::Relaxed),
         last_applied: status.last_commit.map(|commit| std::time::Duration::from_nanos(commit.at).as_secs_f64()),

@@ -29,6 +29,8 @@ pub struct Commits {
     pub failed: u64,
     /// Seconds since 1970 of the last one applied; `None` before the first.
     pub last_applied: Option<f64>,
+    /// Fenced, ambiguous, or refused for good.
+    pub stopped: bool,
 }
 
 /// The write-ahead log.
@@ -36,6 +38,10 @@ pub struct Commits {
 pub struct LogState {
     pub bytes: u64,
     pub max_bytes: u64,
+    /// Of rows, each shared by all requests that waited.
+    pub syncs: u64,
+    /// Another process commits rows of this log.
+    pub fenced: bool,
 }
 
 /// The series of one `prometheus` exporter.
@@ -90,6 +96,8 @@ impl Commits {
             let labels = with(&labels, "outcome", outcome);
             out.push(Sample::counter("floe_commits", "Commits by how they ended", labels, double(count)));
         }
+        let help = "1 if the table is not written until floe is started again";
+        out.push(Sample::gauge("floe_destination_stopped", help, labels.clone(), f64::from(u8::from(self.stopped))));
         if let Some(at) = self.last_applied {
             out.push(Sample::gauge("floe_commit_last_applied_timestamp_seconds", "When a commit was last applied", labels, at));
         }
@@ -100,6 +108,9 @@ impl LogState {
     pub fn samples(&self, out: &mut Vec<Sample>) {
         out.push(Sample::gauge("floe_wal_size_bytes", "Bytes of the write-ahead log on disk", vec![], double(self.bytes)));
         out.push(Sample::gauge("floe_wal_max_bytes", "The log's bound", vec![], double(self.max_bytes)));
+        out.push(Sample::counter("floe_wal_syncs", "Syncs of the log's files", vec![], double(self.syncs)));
+        let help = "1 if another process commits rows of this log";
+        out.push(Sample::gauge("floe_wal_fenced", help, vec![], f64::from(u8::from(self.fenced))));
     }
 }
 

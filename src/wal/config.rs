@@ -13,7 +13,7 @@ use crate::config::{ByteSize, Span};
 pub struct WalConfig {
     /// Of this log alone, on a local disk. Default `floe-data/wal`.
     pub directory: PathBuf,
-    /// Past it every request is told "later". Default 10 GiB.
+    /// Past four fifths of it every request is told "later"; the rest is room to drain in. Default 10 GiB.
     pub max_bytes: ByteSize,
     /// When a request is acknowledged. Default `group`.
     pub fsync: Fsync,
@@ -61,6 +61,11 @@ impl Default for RetryWindow {
 }
 
 impl WalConfig {
+    /// From so many bytes on nothing is appended (rule 22).
+    pub(super) fn later_at(&self) -> u64 {
+        self.max_bytes.bytes() / 5 * 4
+    }
+
     /// After how many bytes a new segment begins.
     pub(super) fn segment_limit(&self) -> u64 {
         self.segment_bytes.bytes().min(self.max_bytes.bytes() / 8)

@@ -54,6 +54,9 @@ pub enum AppendError {
     Disk(#[source] Arc<io::Error>),
     #[error("the log is closed")]
     Closed,
+    /// Rule 19.
+    #[error("the log is fenced: {0}")]
+    Fenced(String),
     #[error("the request takes {bytes} bytes in the log, expected at most {max}; send fewer rows at once")]
     TooLarge { bytes: u64, max: u64 },
     #[error("no stream {} in the log", .0.0)]
@@ -63,7 +66,7 @@ pub enum AppendError {
 impl AppendError {
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, AppendError::Full { .. } | AppendError::Disk(_) | AppendError::Closed)
+        matches!(self, AppendError::Full { .. } | AppendError::Disk(_) | AppendError::Closed | AppendError::Fenced(_))
     }
 }
 
@@ -74,6 +77,9 @@ pub enum JournalError {
     Disk(#[source] Arc<io::Error>),
     #[error("the log is closed")]
     Closed,
+    /// Rule 19.
+    #[error("the log is fenced: {0}")]
+    Fenced(String),
     #[error(
         "the commit journal holds {bytes} bytes of open intents, expected at most {max}; a commit must be resolved before another is tried"
     )]

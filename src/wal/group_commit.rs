@@ -7,6 +7,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -207,6 +208,7 @@ impl Writer {
     }
 
     fn sync(&self, file: &dyn LogFile) -> io::Result<()> {
+        self.shared.syncs.fetch_add(u64::from(self.config.fsync == Fsync::Group), Ordering::Relaxed);
         match self.config.fsync {
             Fsync::Group if faults::is(Naive::RetrySync) => file.sync().or_else(|_| file.sync()),
             Fsync::Group => file.sync(),
@@ -230,7 +232,7 @@ impl Writer {
 
     /// Fills the buffer with the frames of a group that begins at `end`, and refuses what does not fit.
     fn encode(&mut self, appends: Vec<Append>, seed: Seed, end: u64) -> Group {
-        let max = self.config.max_bytes.bytes();
+        let max = self.config.later_at();
         let (others, mut last) = {
             let state = self.shared.lock();
             (state.bytes().saturating_sub(end), state.synced)
@@ -323,6 +325,9 @@ impl Writer {
     }
 
     fn intend(&mut self, stream: StreamId, intent: Intent) -> Result<(), JournalError> {
+        if let Some(why) = self.shared.fenced.get() {
+            return Err(JournalError::Fenced(why.clone()));
+        }
         let name = self.shared.lock().name(stream).map(str::to_owned).ok_or(JournalError::UnknownStream(stream))?;
         self.write_facts(vec![Fact::Intent { stream: name, intent: intent.clone() }])?;
         self.given = self.given.max(intent.to);

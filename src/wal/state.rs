@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -128,12 +129,16 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) storage: Arc<dyn Storage>,
+    /// Why nothing is acknowledged any more (rule 19).
+    pub(super) fenced: OnceLock<String>,
+    /// Syncs of rows.
+    pub(super) syncs: AtomicU64,
     state: Mutex<State>,
 }
 
 impl Shared {
     pub(super) fn new(storage: Arc<dyn Storage>, state: State) -> Shared {
-        Shared { storage, state: Mutex::new(state) }
+        Shared { storage, fenced: OnceLock::new(), syncs: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     /// No code that holds the lock can fail half way.

@@ -28,6 +28,8 @@ pub struct Floe {
     child: Option<Child>,
     pub directory: PathBuf,
     pub ports: Ports,
+    /// What its processes find in their environment, beside the test's own.
+    pub env: Vec<(&'static str, String)>,
 }
 
 /// Free ports: bound and let go, so another process could take one; it never has yet.
@@ -77,19 +79,41 @@ impl Floe {
 
     /// The same with the configuration changed.
     pub fn start_with(change: impl Fn(String) -> String) -> Floe {
-        let directory = tempfile::Builder::new().prefix("floe-test-").tempdir().unwrap().keep();
-        let ports = free_ports();
-        fs::write(directory.join("pipelines.yaml"), change(config(&ports))).unwrap();
-        let mut floe = Floe { child: None, directory, ports };
+        let mut floe = Floe::prepare(change);
         floe.restart();
         floe
     }
 
+    /// Everything is there but the process.
+    pub fn prepare(change: impl Fn(String) -> String) -> Floe {
+        let directory = tempfile::Builder::new().prefix("floe-test-").tempdir().unwrap().keep();
+        let ports = free_ports();
+        fs::write(directory.join("pipelines.yaml"), change(config(&ports))).unwrap();
+        Floe { child: None, directory, ports, env: Vec::new() }
+    }
+
+    /// Starts the process and waits for nothing.
+    pub fn spawn(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
+        self.child = Some(self.command("run").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
+                self.child = None;
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the gateway lives on\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Starts the process again in the same directory.
     pub fn restart(&mut self) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
-        let child = self.command("run").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        self.child = Some(child);
+        self.spawn();
         let deadline = Instant::now() + PATIENCE;
         while send::get(self.ports.health, "/").map_or(true, |reply| reply.status != 200) {
             let exited = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -101,7 +125,12 @@ impl Floe {
     /// `floe COMMAND` with this gateway's configuration.
     pub fn command(&self, command: &str) -> Command {
         let mut process = Command::new(env!("CARGO_BIN_EXE_floe"));
-        process.current_dir(&self.directory).arg(command).stdin(Stdio::null()).env("RUST_BACKTRACE", "1");
+        process
+            .current_dir(&self.directory)
+            .arg(command)
+            .stdin(Stdio::null())
+            .env("RUST_BACKTRACE", "1")
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         process
     }
 

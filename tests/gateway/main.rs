@@ -18,6 +18,8 @@ mod send;
 mod bad_bytes;
 mod configuration;
 mod crash;
+#[cfg(feature = "faults")]
+mod crash_points;
 mod first_light;
 mod outage;
 mod own_metrics;

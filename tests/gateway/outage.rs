@@ -94,6 +94,12 @@ fn a_warehouse_that_cannot_be_written_fills_the_log_until_senders_are_told_later
     assert!(!acknowledged.is_empty());
     let status = floe.run("status");
     assert!(status.contains("retrying"), "{status}");
+    let deadline = Instant::now() + super::floe::PATIENCE;
+    while send::get(floe.ports.health, "/").unwrap().status != 503 {
+        assert!(Instant::now() < deadline, "it still says that it is ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(send::get(floe.ports.health, "/").unwrap().text().contains("the log is full"));
 
     fs::remove_file(&warehouse).unwrap();
     fs::rename(&away, &warehouse).unwrap();

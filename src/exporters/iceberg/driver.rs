@@ -34,6 +34,17 @@ pub enum TableState {
     Retrying,
     /// For good, until the process is started again; `last_error` says why.
     Stopped,
+    /// Stopped, as another process commits rows of this log (rule 19).
+    Fenced,
+    /// Stopped, as nobody can tell whether a commit was applied (rule 20).
+    Ambiguous,
+}
+
+impl TableState {
+    /// Whether nothing more is done until the process is started again.
+    pub fn is_final(self) -> bool {
+        matches!(self, TableState::Stopped | TableState::Fenced | TableState::Ambiguous)
+    }
 }
 
 impl fmt::Display for TableState {
@@ -45,6 +56,8 @@ impl fmt::Display for TableState {
             TableState::Committing => "committing",
             TableState::Retrying => "retrying",
             TableState::Stopped => "stopped",
+            TableState::Fenced => "fenced",
+            TableState::Ambiguous => "ambiguous",
         })
     }
 }
@@ -186,7 +199,12 @@ impl Driver {
                     Ok(()) => Event::Recorded(*held.borrow_and_update()),
                     Err(error) => Event::Failed(format!("the commit cannot be recorded: {error}")),
                 },
-                Step::Stop(reason) => return stopped(reason, flushes).await,
+                Step::Stop(reason) => {
+                    if let Reason::Fenced(_) = reason {
+                        self.wal.fence(&format!("{}: {reason}", self.name));
+                    }
+                    return stopped(reason, flushes).await;
+                }
             };
             if matches!(&event, Event::Looked { look: Err(_), .. } | Event::Encoded(Err(_)) | Event::Failed(_)) {
                 IcebergMetrics::add(&metrics.failures, 1);
@@ -249,6 +267,8 @@ impl Driver {
                 Step::Wait(_) => TableState::Waiting,
                 Step::Look if status.state == TableState::Starting => TableState::Starting,
                 Step::Encode(_) => TableState::Encoding,
+                Step::Stop(Reason::Fenced(_)) => TableState::Fenced,
+                Step::Stop(Reason::Ambiguous(_)) => TableState::Ambiguous,
                 Step::Stop(_) => TableState::Stopped,
                 Step::Look | Step::Journal(_) | Step::Send(_) | Step::Record(_) => TableState::Committing,
             };

@@ -173,13 +173,13 @@ pub enum Reason {
     /// Rule 19.
     #[error(
         "another process commits rows of this log: the table is at position {} by commit {}, which this log does not know; \
-         stop the other process, or give a copied log directory a writer id of its own", .0.position.0, .0.commit
+         stop the other process; if this log's directory is a copy, `floe wal rehome` gives its rows a writer id of their own", .0.position.0, .0.commit
     )]
     Fenced(Mark),
     /// Rule 20.
     #[error(
         "the watermark is gone and so is the snapshot that commit {0} was built on: whether its rows are in the table cannot be told; \
-         look for its files in the table, then resolve it by hand"
+         look for its files in the table (`floe wal inspect` lists them), then stop floe and run `floe wal resolve`"
     )]
     Ambiguous(Uuid),
     #[error(transparent)]

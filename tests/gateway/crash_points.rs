@@ -1,0 +1,126 @@
+//! A crash at every named point of docs/exactly-once.md, a sync that fails, and gateways that break a rule on purpose. Only with the feature
+//! `faults`.
+
+use std::thread;
+use std::time::Duration;
+
+use floe::faults::{Naive, Point};
+
+use super::crash::Load;
+use super::floe::Floe;
+use super::{python, send};
+
+#[expect(clippy::needless_pass_by_value, reason = "as every change of a configuration is")]
+/// Small segments, so that they are made and released all the time.
+fn busy(config: String) -> String {
+    config
+        .replace("max_age: 60s", "max_age: 1s")
+        .replace("directory: floe-data/wal", "directory: floe-data/wal, segment_bytes: 64KiB")
+}
+
+/// Rows are held when the process dies at its `times`th passage of the point; then everything goes on.
+fn crash_at(point: Point, times: u32) {
+    let mut floe = Floe::prepare(busy);
+    if point != Point::DuringEnrol {
+        floe.restart();
+    }
+    let load = Load::on(&floe);
+    if point != Point::DuringEnrol {
+        thread::sleep(Duration::from_millis(500));
+        floe.kill_9();
+    }
+    floe.env = vec![("FLOE_CRASH_AT", format!("{}:{times}", point.name()))];
+    floe.spawn();
+    let status = floe.wait_for_end();
+    assert!(floe.log().contains(&format!("crash at {}", point.name())), "{status}\n{}", floe.log());
+    floe.env.clear();
+    floe.restart();
+    thread::sleep(Duration::from_millis(500));
+    let rows = load.end(&mut floe).unwrap_or_else(|wrong| panic!("{}: {wrong}", point.name()));
+    assert!(rows > 40, "{}: only {rows} rows", point.name());
+}
+
+/// Every point has a test here.
+macro_rules! points {
+    ($($name:ident: $point:ident, $times:literal;)+) => {
+        $(#[test] fn $name() { crash_at(Point::$point, $times); })+
+
+        #[test]
+        fn every_point_has_a_test() {
+            assert_eq!([$(Point::$point),+], *Point::ALL);
+        }
+    };
+}
+
+points! {
+    a_crash_after_append: AfterAppend, 20;
+    a_crash_after_the_sync_before_the_ack: AfterFsyncBeforeAck, 20;
+    a_crash_after_the_ack: AfterAck, 20;
+    a_crash_during_upload: DuringUpload, 2;
+    a_crash_after_upload: AfterUpload, 1;
+    a_crash_after_the_intent: AfterIntent, 1;
+    a_crash_when_the_commit_is_sent: CommitSent, 1;
+    a_crash_after_the_commit_before_the_record: AfterCommitBeforeRecord, 1;
+    a_crash_after_the_record_before_the_release: AfterRecordBeforeRelease, 1;
+    a_crash_during_release: DuringRelease, 2;
+    a_crash_after_a_segment_is_made: AfterSegmentCreate, 2;
+    a_crash_while_the_last_segment_is_rewritten: DuringReopenRewrite, 1;
+    a_crash_during_enrolment: DuringEnrol, 1;
+}
+
+#[test]
+fn a_failed_sync_ends_the_process_with_74_and_nothing_is_lost() {
+    let mut floe = Floe::prepare(busy);
+    let load = Load::on(&floe);
+    floe.env = vec![("FLOE_FAIL_SYNC_AT", "60".to_owned())];
+    floe.spawn();
+    assert_eq!(floe.wait_for_end().code(), Some(74), "{}", floe.log());
+    floe.env.clear();
+    floe.restart();
+    thread::sleep(Duration::from_millis(500));
+    load.end(&mut floe).unwrap();
+}
+
+/// A gateway that breaks a rule, with a crash after a commit, is found by the comparison of ids.
+fn sabotaged(naive: Naive) -> String {
+    let mut floe = Floe::prepare(busy);
+    floe.env = vec![("FLOE_SABOTAGE", naive.name().to_owned())];
+    floe.restart();
+    let load = Load::on(&floe);
+    thread::sleep(Duration::from_millis(500));
+    floe.kill_9();
+    floe.env.push(("FLOE_CRASH_AT", Point::AfterCommitBeforeRecord.name().to_owned()));
+    floe.spawn();
+    floe.wait_for_end();
+    floe.env.pop();
+    floe.restart();
+    thread::sleep(Duration::from_millis(500));
+    load.end(&mut floe).expect_err(naive.name())
+}
+
+#[test]
+fn a_gateway_that_believes_its_record_only_is_found() {
+    let wrong = sabotaged(Naive::LocalRecordOnly);
+    assert!(wrong.contains(" 0 lost") && !wrong.contains(" 0 twice"), "{wrong}");
+}
+
+#[test]
+fn a_gateway_that_flushes_one_partition_is_found() {
+    let wrong = sabotaged(Naive::OnePartitionOnly);
+    assert!(!wrong.contains(" 0 lost"), "{wrong}");
+}
+
+#[test]
+fn a_gateway_that_forgets_requests_with_their_segment_is_found() {
+    let mut floe = Floe::prepare(busy);
+    floe.env = vec![("FLOE_SABOTAGE", Naive::HashesWithSegment.name().to_owned())];
+    floe.restart();
+    let body = send::body(vec![send::invocation("once", "checkout", send::now_nanos())]);
+    for _ in 0..2 {
+        assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+        floe.flush();
+        assert!(floe.terminate().success(), "{}", floe.log());
+        floe.restart();
+    }
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["once", "once"]);
+}
