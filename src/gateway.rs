@@ -173,6 +173,6 @@ impl Gateway {
 
 fn bind(what: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
     let listener = Listener::bind(address).map_err(|source| StartError::Bind { what, address, source })?;
-    tracing::info!(endpoint = what, address = %listener.local_addr(), "listening");
+    tracing::info!(endpoint = what, address = %listener.address(), "listening");
     Ok(listener)
 }

@@ -60,6 +60,14 @@ struct RequestLabels {
     outcome: &'static str,
 }
 
+/// What was refused before, beside or after it was a request of a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    receiver: String,
+    transport: &'static str,
+    reason: &'static str,
+}
+
 /// How a request ended, seen from the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
@@ -100,6 +108,8 @@ pub struct Telemetry {
 #[derive(Clone, Debug, Default)]
 struct Receivers {
     requests: Family<RequestLabels, Counter>,
+    refusals: Family<ReasonLabels, Counter>,
+    closed: Family<ReasonLabels, Counter>,
     accepted: [Family<ReceiverLabels, Counter>; Signal::ALL.len()],
     refused: [Family<ReceiverLabels, Counter>; Signal::ALL.len()],
 }
@@ -118,6 +128,20 @@ impl ReceiverMetrics {
         self.families.requests.get_or_create(&labels).inc();
     }
 
+    /// Counts one request that was not accepted, of a signal or of none.
+    pub fn refusal(&self, transport: &'static str, reason: &'static str) {
+        self.families.refusals.get_or_create(&self.reason(transport, reason)).inc();
+    }
+
+    /// Counts one connection that was closed from this side before its peer was done.
+    pub fn closed(&self, transport: &'static str, reason: &'static str) {
+        self.families.closed.get_or_create(&self.reason(transport, reason)).inc();
+    }
+
+    fn reason(&self, transport: &'static str, reason: &'static str) -> ReasonLabels {
+        ReasonLabels { receiver: self.receiver.clone(), transport, reason }
+    }
+
     /// Counts the records of one finished request, as the Collector does: what was acknowledged, and what was not.
     pub fn records(&self, transport: &'static str, signal: Signal, accepted: u64, refused: u64) {
         let labels = ReceiverLabels { receiver: self.receiver.clone(), transport };
@@ -131,6 +155,9 @@ impl Telemetry {
         let mut telemetry = Telemetry::default();
         let registry = &mut telemetry.registry;
         registry.register("floe_receiver_requests", "Requests by how they ended", telemetry.receivers.requests.clone());
+        registry.register("floe_receiver_refusals", "Requests not accepted, by reason", telemetry.receivers.refusals.clone());
+        let help = "Connections closed by floe before their peers were done, by reason";
+        registry.register("floe_receiver_closed_connections", help, telemetry.receivers.closed.clone());
         for (at, signal) in Signal::ALL.into_iter().enumerate() {
             let (records, receivers) = (signal.records(), &telemetry.receivers);
             registry.register(

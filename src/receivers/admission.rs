@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::ByteSize;
+use crate::server::Shares;
 
 /// What is asked for per byte of an inflated body: one for the byte itself, which stays until the reply, and one for what is made of it.
 /// That is, while requests wait for the log to be synced, their entries in it, which are smaller than their bodies. Records and columns can be
 /// larger, but live only while a thread works on them: they are bounded by threads, not by requests.
 pub const PER_BODY_BYTE: usize = 2;
 
-/// The budget, shared by all receivers of a process.
+/// The budget, shared by all receivers of a process; and half as much beside it for what their connections hold before it is read.
 #[derive(Debug)]
 pub struct Admission {
     budget: usize,
     held: AtomicUsize,
+    connections: Arc<Shares>,
 }
 
 /// A share of the budget; goes back when dropped.
@@ -40,12 +42,18 @@ pub enum Shortage {
 
 impl Admission {
     pub fn new(budget: ByteSize) -> Admission {
-        Admission { budget: budget.in_memory(), held: AtomicUsize::new(0) }
+        let budget = budget.in_memory();
+        Admission { budget, held: AtomicUsize::new(0), connections: Shares::new(budget / 2) }
     }
 
     /// Bytes that all requests together may hold.
     pub fn budget(&self) -> usize {
         self.budget
+    }
+
+    /// The memory of connections.
+    pub fn connections(&self) -> &Arc<Shares> {
+        &self.connections
     }
 
     /// Bytes that are held now; never more than the budget.
@@ -69,7 +77,7 @@ impl MemoryPermit {
 
     /// Grows or shrinks the share to `bytes`. A refusal leaves it as it was.
     pub fn cover(&mut self, bytes: usize) -> Result<(), Shortage> {
-        let Admission { budget, held } = &*self.admission;
+        let Admission { budget, held, .. } = &*self.admission;
         if bytes <= self.bytes {
             held.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
         } else if bytes > *budget {

@@ -8,8 +8,9 @@
 //! | [`config`] | the keys under `otlp` |
 //! | `grpc` | paths, framing and headers of gRPC |
 //! | `http` | paths and headers of HTTP |
+//! | [`cors`] | which pages of a browser may send |
 //! | `body` | reads a body into a buffer that asks before it grows |
-//! | `inflate` | gzip |
+//! | `inflate` | gzip, deflate, zstd, snappy |
 //! | `reply` | every status code, and the bodies of replies |
 //!
 //! Invariants: a body is handed on as it came, inflated and nothing else; a request that was handed over runs to its end even if its sender
@@ -17,6 +18,7 @@
 
 mod body;
 pub mod config;
+pub mod cors;
 mod grpc;
 mod http;
 mod inflate;
@@ -25,7 +27,6 @@ mod reply;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -33,10 +34,11 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
 use super::{Reply, Request, SharedIntake};
-use crate::server::{Limits, Listener};
+use crate::server::{Address, Limits, Listener, Observer};
 use crate::signals::{Rejected, Signal};
 use crate::telemetry::{ReceiverMetrics, RequestOutcome};
-use config::{GrpcConfig, HttpConfig};
+use config::{BufferSize, GrpcConfig, HttpConfig, bounded};
+use cors::Cors;
 use grpc::Grpc;
 use http::Http;
 use reply::Refusal;
@@ -52,10 +54,10 @@ pub struct OtlpReceiver {
 }
 
 /// Where a receiver listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAddrs {
-    pub grpc: Option<SocketAddr>,
-    pub http: Option<SocketAddr>,
+    pub grpc: Option<Address>,
+    pub http: Option<Address>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +66,7 @@ pub enum ReceiverError {
     Bind {
         id: String,
         protocol: &'static str,
-        address: SocketAddr,
+        address: Address,
         #[source]
         source: io::Error,
     },
@@ -82,8 +84,10 @@ struct Desk {
 struct Counted<'a> {
     desk: &'a Desk,
     transport: &'static str,
-    signal: Signal,
+    /// `None` on a path of no signal.
+    signal: Option<Signal>,
     outcome: RequestOutcome,
+    reason: Option<&'static str>,
 }
 
 impl OtlpReceiver {
@@ -96,25 +100,20 @@ impl OtlpReceiver {
         metrics: ReceiverMetrics,
     ) -> Result<OtlpReceiver, ReceiverError> {
         let desk = Arc::new(Desk { admission, intake, metrics, running: TaskTracker::new() });
-        let listen = |protocol, address| {
-            Listener::bind(address).map_err(|source| ReceiverError::Bind { id: id.to_owned(), protocol, address, source })
+        let listen = |protocol, address: &Address| {
+            let bound = Listener::bind(address.clone());
+            bound.map_err(|source| ReceiverError::Bind { id: id.to_owned(), protocol, address: address.clone(), source })
         };
         let grpc = |config: &GrpcConfig| {
-            let limits = Limits {
-                connections: config.max_connections as usize,
-                streams: config.max_concurrent_streams,
-                http2_only: true,
-                ..Limits::default()
-            };
             let limit = config.max_recv_msg_size_mib.in_memory();
-            let service = Grpc { desk: Arc::clone(&desk), limit, read_timeout: config.read_timeout.get() };
-            Ok((listen("grpc", config.endpoint)?, limits, Arc::new(service)))
+            let service = Grpc { desk: Arc::clone(&desk), limit, read_timeout: bounded(config.read_timeout) };
+            Ok((listen("grpc", &config.endpoint)?, grpc_limits(config, &desk), Arc::new(service)))
         };
         let http = |config: &HttpConfig| {
-            let limits = Limits { connections: config.max_connections as usize, ..Limits::default() };
             let limit = config.max_request_body_size.in_memory();
-            let service = Http { desk: Arc::clone(&desk), limit, read_timeout: config.read_timeout.get() };
-            Ok((listen("http", config.endpoint)?, limits, Arc::new(service)))
+            let read_timeout = bounded(config.read_timeout);
+            let service = Http { desk: Arc::clone(&desk), cors: Cors::new(&config.cors), limit, read_timeout };
+            Ok((listen("http", &config.endpoint)?, http_limits(config, &desk), Arc::new(service)))
         };
         let grpc = config.protocols.grpc.as_ref().map(grpc).transpose()?;
         let http = config.protocols.http.as_ref().map(http).transpose()?;
@@ -123,8 +122,8 @@ impl OtlpReceiver {
 
     pub fn local_addrs(&self) -> LocalAddrs {
         LocalAddrs {
-            grpc: self.grpc.as_ref().map(|(listener, ..)| listener.local_addr()),
-            http: self.http.as_ref().map(|(listener, ..)| listener.local_addr()),
+            grpc: self.grpc.as_ref().map(|(listener, ..)| listener.address().clone()),
+            http: self.http.as_ref().map(|(listener, ..)| listener.address().clone()),
         }
     }
 
@@ -156,9 +155,45 @@ impl OtlpReceiver {
     }
 }
 
+fn grpc_limits(config: &GrpcConfig, desk: &Desk) -> Limits {
+    let keepalive = &config.keepalive.server_parameters;
+    Limits {
+        connections: config.max_connections as usize,
+        streams: config.max_concurrent_streams,
+        http2_only: true,
+        idle_timeout: bounded(keepalive.max_connection_idle),
+        max_age: bounded(keepalive.max_connection_age),
+        max_age_grace: bounded(keepalive.max_connection_age_grace),
+        ping_after: bounded(keepalive.time),
+        ping_timeout: keepalive.timeout.get(),
+        window: config.read_buffer_size.bytes(),
+        shares: Arc::clone(desk.admission.connections()),
+        observer: desk.observer("grpc"),
+        ..Limits::default()
+    }
+}
+
+fn http_limits(config: &HttpConfig, desk: &Desk) -> Limits {
+    Limits {
+        connections: config.max_connections as usize,
+        head_timeout: bounded(config.read_header_timeout),
+        idle_timeout: bounded(config.idle_timeout),
+        write_timeout: bounded(config.write_timeout),
+        window: BufferSize::DEFAULT.bytes(),
+        shares: Arc::clone(desk.admission.connections()),
+        observer: desk.observer("http"),
+        ..Limits::default()
+    }
+}
+
 impl Desk {
-    fn counted(&self, transport: &'static str, signal: Signal) -> Counted<'_> {
-        Counted { desk: self, transport, signal, outcome: RequestOutcome::Aborted }
+    fn observer(&self, transport: &'static str) -> Observer {
+        let metrics = self.metrics.clone();
+        Observer(Some(Arc::new(move |why| metrics.closed(transport, why.name()))))
+    }
+
+    fn counted(&self, transport: &'static str, signal: Option<Signal>) -> Counted<'_> {
+        Counted { desk: self, transport, signal, outcome: RequestOutcome::Aborted, reason: Some("gone") }
     }
 
     /// Hands a request to the pipelines, in a task of its own.
@@ -193,17 +228,24 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Counted<'_> {
-    fn accepted(&mut self) {
+    fn accepted(mut self) {
         self.outcome = RequestOutcome::Accepted;
+        self.reason = None;
     }
 
-    fn refused(&mut self, refusal: &Refusal) {
-        self.outcome = refusal.outcome();
+    fn refused(mut self, refusal: &Refusal) {
+        let (outcome, reason) = refusal.counted();
+        (self.outcome, self.reason) = (outcome, Some(reason));
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.desk.metrics.request(self.transport, self.signal, self.outcome);
+        if let Some(signal) = self.signal {
+            self.desk.metrics.request(self.transport, signal, self.outcome);
+        }
+        if let Some(reason) = self.reason {
+            self.desk.metrics.refusal(self.transport, reason);
+        }
     }
 }

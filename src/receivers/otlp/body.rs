@@ -1,6 +1,7 @@
 //! A body on its way in: read whole, into a buffer that asks the budget before it grows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -61,6 +62,14 @@ impl Growing {
         // Never less than before: what was asked for by an announced length stays until the end.
         self.permit.cover(asked.max(self.permit.bytes()))?;
         self.bytes.try_reserve_exact(capacity - self.bytes.len()).map_err(|_| Refusal::no_memory())
+    }
+
+    /// Asks for `more` bytes that are held beside the buffer from now on.
+    pub fn hold_beside(&mut self, more: usize) -> Result<(), Refusal> {
+        let asked = self.bytes.capacity().saturating_mul(self.per_byte).saturating_add(self.beside).saturating_add(more);
+        self.permit.cover(asked.max(self.permit.bytes()))?;
+        self.beside = self.beside.saturating_add(more);
+        Ok(())
     }
 
     pub fn extend(&mut self, more: &[u8]) -> Result<(), Refusal> {
@@ -136,4 +145,12 @@ pub async fn read(
         buffer.extend(&piece)?;
     }
     Ok(buffer.finish())
+}
+
+/// Bounds a read in time; `None` does not.
+pub async fn within<T>(time: Option<Duration>, read: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    match time {
+        Some(time) => tokio::time::timeout(time, read).await.map_err(|_| Refusal::TooSlow(time))?,
+        None => read.await,
+    }
 }

@@ -21,6 +21,7 @@ use crate::receivers::admission::MemoryPermit;
 use crate::signals::{Encoding, Rejected, Signal};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Flags and length.
 const HEAD: usize = 5;
 
@@ -30,36 +31,55 @@ pub struct Grpc {
     pub desk: Arc<Desk>,
     /// Bytes of a message, before and after inflating.
     pub limit: usize,
-    pub read_timeout: Duration,
+    /// For a request to come in whole; `None` waits for ever.
+    pub read_timeout: Option<Duration>,
 }
 
 impl Grpc {
     pub async fn handle(&self, request: Request<Incoming>) -> GrpcReply {
         let (head, mut body) = request.into_parts();
-        if head.method != Method::POST {
-            return reply::not_grpc(&Refusal::Method);
-        }
-        if !is_grpc(&head.headers) {
-            return reply::not_grpc(&Refusal::ContentType);
-        }
-        let Some(signal) = signal(head.uri.path()) else { return reply::grpc_refused(&Refusal::Path) };
-        let mut counted = self.desk.counted("grpc", signal);
-        match self.export(signal, &head, &mut body).await {
-            Ok(rejected) => {
+        let signal = signal(head.uri.path());
+        let counted = self.desk.counted("grpc", signal);
+        match self.call(signal, &head, &mut body).await {
+            Ok((signal, rejected)) => {
                 counted.accepted();
                 reply::grpc_accepted(signal, rejected)
             }
             Err(refusal) => {
                 counted.refused(&refusal);
-                reply::grpc_refused(&refusal)
+                match refusal {
+                    Refusal::Method | Refusal::ContentType => reply::not_grpc(&refusal),
+                    _ => reply::grpc_refused(&refusal),
+                }
             }
         }
     }
 
+    /// One call, within its deadline. What was handed over runs on after it.
+    async fn call(
+        &self,
+        signal: Option<Signal>,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<(Signal, Option<Rejected>), Refusal> {
+        if head.method != Method::POST {
+            return Err(Refusal::Method);
+        }
+        if !is_grpc(&head.headers) {
+            return Err(Refusal::ContentType);
+        }
+        let signal = signal.ok_or(Refusal::Path)?;
+        let export = self.export(signal, head, body);
+        let rejected = match timeout(&head.headers) {
+            Some(deadline) => tokio::time::timeout(deadline, export).await.map_err(|_| Refusal::Deadline)??,
+            None => export.await?,
+        };
+        Ok((signal, rejected))
+    }
+
     async fn export(&self, signal: Signal, head: &Parts, body: &mut Incoming) -> Result<Option<Rejected>, Refusal> {
         let coding = Coding::of(&head.headers, &GRPC_ENCODING)?;
-        let read = tokio::time::timeout(self.read_timeout, self.read(body, coding)).await;
-        let (message, permit, coding) = read.map_err(|_| Refusal::TooSlow(self.read_timeout))??;
+        let (message, permit, coding) = body::within(self.read_timeout, self.read(body, coding)).await?;
         let (body, permit) = coding.inflate(message, permit, self.limit).await?;
         self.desk.hand_over("grpc", Export { signal, encoding: Encoding::Protobuf, body, permit }).await
     }
@@ -78,8 +98,8 @@ impl Grpc {
         let [flags, length @ ..] = head;
         let coding = match (flags, offered) {
             (0, _) => Coding::Identity,
-            (1, Coding::Gzip) => Coding::Gzip,
             (1, Coding::Identity) => return Err(Refusal::Framing("it is flagged as compressed, but names no grpc-encoding")),
+            (1, offered) => offered,
             _ => return Err(Refusal::Framing("it has unknown flags")),
         };
         let length = u32::from_be_bytes(length) as usize;
@@ -123,6 +143,21 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let media = value.split(';').next().unwrap_or(value).trim();
     media.eq_ignore_ascii_case("application/grpc") || media.eq_ignore_ascii_case("application/grpc+proto")
+}
+
+/// `grpc-timeout`: up to 8 digits and a unit ("gRPC over HTTP2"). One that is not understood is as good as none.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let (unit, digits) = headers.get(GRPC_TIMEOUT)?.as_bytes().split_last()?;
+    let count: u64 = std::str::from_utf8(digits).ok().filter(|digits| digits.len() <= 8)?.parse().ok()?;
+    match unit {
+        b'H' => Some(Duration::from_secs(count * 3600)),
+        b'M' => Some(Duration::from_secs(count * 60)),
+        b'S' => Some(Duration::from_secs(count)),
+        b'm' => Some(Duration::from_millis(count)),
+        b'u' => Some(Duration::from_micros(count)),
+        b'n' => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
 }
 
 fn signal(path: &str) -> Option<Signal> {

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use super::Desk;
 use super::body;
+use super::cors::Cors;
 use super::inflate::Coding;
 use super::reply::{self, HttpReply, Refusal};
 use crate::receivers::Request as Export;
@@ -23,36 +24,62 @@ const LINGER_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Http {
     pub desk: Arc<Desk>,
+    pub cors: Option<Cors>,
     /// Bytes of a body, before and after inflating.
     pub limit: usize,
-    pub read_timeout: Duration,
+    /// For a request to come in whole; `None` waits for ever.
+    pub read_timeout: Option<Duration>,
 }
 
 impl Http {
     pub async fn handle(&self, request: Request<Incoming>) -> HttpReply {
-        let (head, mut body) = request.into_parts();
-        let encoding = encoding(&head.headers);
-        let Some(signal) = signal(head.uri.path()) else {
-            linger(&head, body);
-            return reply::http_refused(encoding, &Refusal::Path);
-        };
-        let mut counted = self.desk.counted("http", signal);
-        let refusal = match encoding {
-            None if head.method == Method::POST => Refusal::ContentType,
-            Some(encoding) if head.method == Method::POST => match self.export(signal, encoding, &head, &mut body).await {
-                Ok(rejected) => {
-                    counted.accepted();
-                    return reply::http_accepted(signal, encoding, rejected);
-                }
-                Err(refusal) => refusal,
-            },
-            _ => Refusal::Method,
-        };
-        counted.refused(&refusal);
-        if !matches!(refusal, Refusal::Gone | Refusal::TooSlow(_)) {
-            linger(&head, body);
+        let (head, body) = request.into_parts();
+        let Some(cors) = &self.cors else { return self.answer(&head, body).await };
+        if Cors::is_preflight(&head) {
+            let mut reply = reply::http_empty();
+            if !cors.answer_preflight(&head.headers, reply.headers_mut()) {
+                self.desk.metrics.refusal("http", "origin");
+            }
+            return reply;
         }
-        reply::http_refused(encoding, &refusal)
+        let mut reply = self.answer(&head, body).await;
+        cors.mark_reply(&head.headers, reply.headers_mut());
+        reply
+    }
+
+    async fn answer(&self, head: &Parts, mut body: Incoming) -> HttpReply {
+        let encoding = encoding(&head.headers);
+        let signal = signal(head.uri.path());
+        let counted = self.desk.counted("http", signal);
+        match self.request(signal, encoding, head, &mut body).await {
+            Ok(reply) => {
+                counted.accepted();
+                reply
+            }
+            Err(refusal) => {
+                counted.refused(&refusal);
+                if !matches!(refusal, Refusal::Gone | Refusal::TooSlow(_)) {
+                    linger(head, body);
+                }
+                reply::http_refused(encoding, &refusal)
+            }
+        }
+    }
+
+    async fn request(
+        &self,
+        signal: Option<Signal>,
+        encoding: Option<Encoding>,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<HttpReply, Refusal> {
+        let signal = signal.ok_or(Refusal::Path)?;
+        if head.method != Method::POST {
+            return Err(Refusal::Method);
+        }
+        let encoding = encoding.ok_or(Refusal::ContentType)?;
+        let rejected = self.export(signal, encoding, head, body).await?;
+        Ok(reply::http_accepted(signal, encoding, rejected))
     }
 
     async fn export(
@@ -64,8 +91,7 @@ impl Http {
     ) -> Result<Option<Rejected>, Refusal> {
         let coding = Coding::of(&head.headers, &CONTENT_ENCODING)?;
         let read = body::read(body, &self.desk.admission, self.limit, coding.per_byte());
-        let (bytes, permit) =
-            tokio::time::timeout(self.read_timeout, read).await.map_err(|_| Refusal::TooSlow(self.read_timeout))??;
+        let (bytes, permit) = body::within(self.read_timeout, read).await?;
         let (body, permit) = coding.inflate(bytes, permit, self.limit).await?;
         self.desk.hand_over("http", Export { signal, encoding, body, permit }).await
     }

@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | accepted | 200, `Export…ServiceResponse` | `OK`, the same |
 //! | accepted in part | 200, `partial_success` | `OK`, the same |
-//! | malformed | 400 | `INVALID_ARGUMENT` |
+//! | malformed, or damaged by its compression | 400 | `INVALID_ARGUMENT` |
 //! | told "later" | 503, `Retry-After` | `UNAVAILABLE`, `RetryInfo` |
 //! | too large | 413 | `RESOURCE_EXHAUSTED` without `RetryInfo` |
-//! | sent too slowly | 503, `Retry-After` | `DEADLINE_EXCEEDED` |
+//! | sent too slowly, or past its `grpc-timeout` | 503, `Retry-After` | `DEADLINE_EXCEEDED` |
 //! | of another content type or coding | 415 | HTTP 415; `UNIMPLEMENTED`, `grpc-accept-encoding` |
 //! | of another path or method | 404, 405 with `Allow` | `UNIMPLEMENTED`, HTTP 405 |
 //! | framed wrongly (gRPC) | | `INTERNAL` |
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt, Either, Empty, Full};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
@@ -46,13 +46,18 @@ pub enum Refusal {
     Invalid(#[from] BadRequest),
     #[error(transparent)]
     Later(#[from] RetryAfter),
+    /// "Later", because the memory for requests is in use.
+    #[error(transparent)]
+    NoMemory(RetryAfter),
     #[error("expected a request of at most {limit} bytes after inflating, found a larger one; send smaller batches")]
     TooLarge { limit: usize },
     #[error("the request needs more memory than the {budget} bytes that all requests may hold; send smaller batches")]
     PastBudget { budget: usize },
     #[error("expected the whole request within {0:?}, found it still coming; try again")]
     TooSlow(Duration),
-    #[error("expected a request without compression or with gzip, found another coding")]
+    #[error("expected {expected}, found {found}")]
+    Damaged { expected: &'static str, found: &'static str },
+    #[error("expected no compression or one of gzip, zstd, deflate and snappy, found another coding or more than one")]
     Coding,
     #[error("expected content type application/x-protobuf or application/json, found another")]
     ContentType,
@@ -64,6 +69,8 @@ pub enum Refusal {
     Framing(&'static str),
     #[error("the request ended before its body did")]
     Gone,
+    #[error("the deadline of the call passed before it was done")]
+    Deadline,
     #[error("the request met a fault of the gateway; its log says more")]
     Fault,
 }
@@ -77,6 +84,7 @@ const MEMORY_DELAY: Duration = Duration::from_secs(1);
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 impl From<Shortage> for Refusal {
@@ -89,42 +97,52 @@ impl From<Shortage> for Refusal {
 }
 
 impl Refusal {
-    pub fn invalid(reason: &str) -> Refusal {
-        Refusal::Invalid(BadRequest { reason: reason.to_owned() })
-    }
-
     pub fn no_memory() -> Refusal {
-        Refusal::Later(RetryAfter { reason: Shortage::Now.to_string(), delay: MEMORY_DELAY, records: 0 })
+        Refusal::NoMemory(RetryAfter { reason: Shortage::Now.to_string(), delay: MEMORY_DELAY, records: 0 })
     }
 
     /// The table above.
-    fn codes(&self) -> (StatusCode, Code, RequestOutcome) {
-        use RequestOutcome::{Aborted, Failed, Invalid, Later};
+    fn codes(&self) -> (StatusCode, Code) {
         match self {
-            Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, Invalid),
-            Refusal::Later(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, Later),
-            Refusal::TooLarge { .. } | Refusal::PastBudget { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, Invalid)
-            }
-            Refusal::TooSlow(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::DeadlineExceeded, Aborted),
-            Refusal::Coding | Refusal::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented, Invalid),
-            Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, Invalid),
-            Refusal::Path => (StatusCode::NOT_FOUND, Code::Unimplemented, Invalid),
-            Refusal::Framing(_) => (StatusCode::BAD_REQUEST, Code::Internal, Invalid),
-            Refusal::Gone => (StatusCode::BAD_REQUEST, Code::Cancelled, Aborted),
-            Refusal::Fault => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, Failed),
+            Refusal::Invalid(_) | Refusal::Damaged { .. } => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Refusal::Later(_) | Refusal::NoMemory(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Refusal::TooLarge { .. } | Refusal::PastBudget { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Refusal::TooSlow(_) | Refusal::Deadline => (StatusCode::SERVICE_UNAVAILABLE, Code::DeadlineExceeded),
+            Refusal::Coding | Refusal::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+            Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
+            Refusal::Path => (StatusCode::NOT_FOUND, Code::Unimplemented),
+            Refusal::Framing(_) => (StatusCode::BAD_REQUEST, Code::Internal),
+            Refusal::Gone => (StatusCode::BAD_REQUEST, Code::Cancelled),
+            Refusal::Fault => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
         }
     }
 
-    pub fn outcome(&self) -> RequestOutcome {
-        self.codes().2
+    /// What it counts as: how the request ended, and the `reason` of `floe_receiver_refusals_total`.
+    pub fn counted(&self) -> (RequestOutcome, &'static str) {
+        use RequestOutcome::{Aborted, Failed, Invalid, Later};
+        match self {
+            Refusal::Invalid(_) => (Invalid, "malformed"),
+            Refusal::Damaged { .. } => (Invalid, "compression"),
+            Refusal::Later(_) => (Later, "log"),
+            Refusal::NoMemory(_) => (Later, "memory"),
+            Refusal::TooLarge { .. } | Refusal::PastBudget { .. } => (Invalid, "size"),
+            Refusal::TooSlow(_) => (Aborted, "read_timeout"),
+            Refusal::Deadline => (Aborted, "deadline"),
+            Refusal::Coding => (Invalid, "content_encoding"),
+            Refusal::ContentType => (Invalid, "content_type"),
+            Refusal::Method => (Invalid, "method"),
+            Refusal::Path => (Invalid, "path"),
+            Refusal::Framing(_) => (Invalid, "framing"),
+            Refusal::Gone => (Aborted, "gone"),
+            Refusal::Fault => (Failed, "fault"),
+        }
     }
 
     /// When the sender may try again; `None` where it must not.
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::Later(later) => Some(later.delay),
-            Refusal::TooSlow(_) => Some(MEMORY_DELAY),
+            Refusal::Later(later) | Refusal::NoMemory(later) => Some(later.delay),
+            Refusal::TooSlow(_) | Refusal::Deadline => Some(MEMORY_DELAY),
             _ => None,
         }
     }
@@ -139,7 +157,7 @@ pub fn http_accepted(signal: Signal, encoding: Encoding, rejected: Option<Reject
 
 /// The reply to a refused request over HTTP; in plain text where the request has no encoding of ours.
 pub fn http_refused(encoding: Option<Encoding>, refusal: &Refusal) -> HttpReply {
-    let (status, code, _) = refusal.codes();
+    let (status, code) = refusal.codes();
     let message = refusal.to_string();
     let (media, body) = match encoding {
         Some(Encoding::Protobuf) => {
@@ -165,6 +183,13 @@ pub fn http_refused(encoding: Option<Encoding>, refusal: &Refusal) -> HttpReply 
     reply
 }
 
+/// The reply to a preflight, before its headers.
+pub fn http_empty() -> HttpReply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::NO_CONTENT;
+    reply
+}
+
 /// The reply to an accepted request over gRPC: one message, then the trailers.
 pub fn grpc_accepted(signal: Signal, rejected: Option<Rejected>) -> GrpcReply {
     let message = export_response(signal, Encoding::Protobuf, rejected);
@@ -175,15 +200,17 @@ pub fn grpc_accepted(signal: Signal, rejected: Option<Rejected>) -> GrpcReply {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
     let mut reply = Response::new(Either::Left(Full::new(frame.freeze()).with_trailers(ready(Some(Ok(trailers))))));
-    reply.headers_mut().insert(CONTENT_TYPE, GRPC);
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, GRPC);
+    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
     reply
 }
 
 /// The reply to a refused request over gRPC, as headers alone ("trailers-only").
 pub fn grpc_refused(refusal: &Refusal) -> GrpcReply {
-    let (_, code, _) = refusal.codes();
+    let (_, code) = refusal.codes();
     let status = match refusal {
-        Refusal::Later(later) => {
+        Refusal::Later(later) | Refusal::NoMemory(later) => {
             Status::with_error_details(code, refusal.to_string(), ErrorDetails::with_retry_info(Some(later.delay)))
         }
         _ => Status::new(code, refusal.to_string()),
@@ -194,9 +221,7 @@ pub fn grpc_refused(refusal: &Refusal) -> GrpcReply {
     if status.add_header(headers).is_err() {
         headers.insert(Status::GRPC_STATUS, HeaderValue::from(i32::from(Code::Unknown)));
     }
-    if matches!(refusal, Refusal::Coding) {
-        headers.insert("grpc-accept-encoding", HeaderValue::from_static(ACCEPTED));
-    }
+    headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
     reply
 }
 

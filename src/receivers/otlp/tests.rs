@@ -3,6 +3,7 @@
 mod grpc;
 mod http;
 mod memory;
+mod rules;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -90,14 +91,18 @@ const SETUP: Setup = Setup {
 };
 
 fn start(setup: Setup) -> Running {
-    let mut config = OtlpConfig::default();
+    start_with(setup, OtlpConfig::default())
+}
+
+/// Free ports and what `setup` says replace that of `config`.
+fn start_with(setup: Setup, mut config: OtlpConfig) -> Running {
     let limit = setup.limit.try_into().unwrap();
     if let Some(grpc) = &mut config.protocols.grpc {
-        grpc.endpoint.set_port(0);
+        grpc.endpoint = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         (grpc.max_recv_msg_size_mib, grpc.read_timeout) = (limit, Span(setup.read_timeout));
     }
     if let Some(http) = &mut config.protocols.http {
-        http.endpoint.set_port(0);
+        http.endpoint = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         (http.max_request_body_size, http.read_timeout) = (limit, Span(setup.read_timeout));
     }
     let admission = Arc::new(Admission::new(setup.budget));
@@ -111,11 +116,11 @@ fn start(setup: Setup) -> Running {
 
 impl Running {
     fn grpc(&self) -> SocketAddr {
-        self.addrs.grpc.unwrap()
+        tcp(self.addrs.grpc.as_ref())
     }
 
     fn http(&self) -> SocketAddr {
-        self.addrs.http.unwrap()
+        tcp(self.addrs.http.as_ref())
     }
 
     fn seen(&self) -> Vec<(Signal, Encoding, Bytes)> {
@@ -143,6 +148,13 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("expected {line} in\n{}", self.telemetry.render());
+    }
+}
+
+fn tcp(address: Option<&Address>) -> SocketAddr {
+    match address {
+        Some(Address::Tcp(address)) => *address,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -202,7 +214,7 @@ fn a_taken_address_is_refused_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = OtlpConfig::default();
     config.protocols.grpc = None;
-    config.protocols.http.as_mut().unwrap().endpoint = taken.local_addr().unwrap();
+    config.protocols.http.as_mut().unwrap().endpoint = taken.local_addr().unwrap().into();
     let pipelines = Arc::new(Pipelines { answer: Answer::Accept, delay: Duration::ZERO, seen: Mutex::default() });
     let admission = Arc::new(Admission::new(ByteSize::mib(1)));
     let error = OtlpReceiver::bind("otlp/a", &config, admission, pipelines, Telemetry::new().receiver("otlp/a")).unwrap_err();

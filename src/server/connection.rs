@@ -1,0 +1,257 @@
+//! One connection: its first bytes, its pulse, and the end of its life.
+//!
+//! hyper bounds what a connection says; this file bounds how long it takes. [`Guarded`] stands between the socket and hyper, [`Pulse`] is what
+//! both sides know of each other, and [`Life`] asks it whenever a time may be over.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Limits;
+use super::address::Stream;
+
+/// HTTP/2 (RFC 9113, 3.4).
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// For a peer without requests to take note that its connection ends.
+const IDLE_GRACE: Duration = Duration::from_secs(5);
+/// Without any limit, how often to look.
+const SELDOM: Duration = Duration::from_hours(1);
+
+/// Why a connection was closed from this side before its peer was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It did not say what it speaks.
+    Silent,
+    /// The headers of a request did not come in time.
+    SlowHead,
+    /// There was no request for too long.
+    Idle,
+    /// It was as old as it may get.
+    Age,
+    /// It did not read what it asked for.
+    SlowReader,
+    /// It broke HTTP, a bound on headers, or went away within a request.
+    Protocol,
+}
+
+impl Closed {
+    pub fn name(self) -> &'static str {
+        match self {
+            Closed::Silent => "silent",
+            Closed::SlowHead => "slow_head",
+            Closed::Idle => "idle",
+            Closed::Age => "age",
+            Closed::SlowReader => "slow_reader",
+            Closed::Protocol => "protocol",
+        }
+    }
+}
+
+/// What goes on on a connection.
+#[derive(Debug)]
+pub(super) struct Pulse(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    running: usize,
+    quiet_since: Instant,
+    /// HTTP/1.1: when the first byte of the next request came.
+    head_since: Option<Instant>,
+    http2: bool,
+    slow_reader: bool,
+}
+
+/// A request that runs.
+pub(super) struct Running(Arc<Pulse>);
+
+impl Pulse {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn running(pulse: &Arc<Pulse>) -> Running {
+        let mut state = pulse.state();
+        state.running += 1;
+        state.head_since = None;
+        Running(Arc::clone(pulse))
+    }
+
+    fn heard(&self) {
+        let mut state = self.state();
+        if state.running == 0 && !state.http2 && state.head_since.is_none() {
+            state.head_since = Some(Instant::now());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.running -= 1;
+        state.quiet_since = Instant::now();
+    }
+}
+
+/// A stream whose first bytes have been looked at, and whose peer may not stop reading for long.
+pub(super) struct Guarded {
+    stream: Box<dyn Stream>,
+    /// Read already, from the front.
+    first: Vec<u8>,
+    pulse: Arc<Pulse>,
+    write_timeout: Option<Duration>,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guarded {
+    /// Waits until the peer has said what it speaks: the preface of HTTP/2, or bytes that are not its beginning. hyper would wait without a bound.
+    pub(super) async fn hear(mut stream: Box<dyn Stream>, write_timeout: Option<Duration>) -> Option<Guarded> {
+        let mut first = [0; PREFACE.len()];
+        let mut filled = 0;
+        while filled < first.len() && first[..filled] == PREFACE[..filled] {
+            match stream.read(&mut first[filled..]).await {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => filled += n,
+            }
+        }
+        let now = Instant::now();
+        let http2 = first == *PREFACE;
+        let head_since = (!http2).then_some(now);
+        let pulse = Pulse(Mutex::new(State { running: 0, quiet_since: now, head_since, http2, slow_reader: false }));
+        Some(Guarded { stream, first: first[..filled].to_vec(), pulse: Arc::new(pulse), write_timeout, stalled: None })
+    }
+
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    /// Passes on what a write came to, unless it has come to nothing for too long.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let (Poll::Pending, Some(within)) = (&written, self.write_timeout) else {
+            self.stalled = None;
+            return written;
+        };
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
+        ready!(stalled.as_mut().poll(cx));
+        self.pulse.state().slow_reader = true;
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads too slowly")))
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let n = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first[..n]);
+            self.first.drain(..n);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut *self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.pulse.heard();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.stream).poll_write_vectored(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
+    }
+}
+
+/// How long a connection lives.
+pub(super) struct Life<'a> {
+    pub limits: &'a Limits,
+    pub pulse: &'a Pulse,
+    pub shutdown: &'a CancellationToken,
+}
+
+impl Life<'_> {
+    /// Drives a connection to its end; why, if the end came from this side.
+    pub(super) async fn live<C>(self, connection: C) -> Option<Closed>
+    where
+        C: GracefulConnection,
+        C::Error: fmt::Display,
+    {
+        let born = Instant::now();
+        let mut connection = pin!(connection);
+        let why = loop {
+            let (due, why) = self.next_end(born);
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => return self.ended(ended),
+                () = self.shutdown.cancelled() => break None,
+                () = sleep_until(due) => match why {
+                    // What happened since may have moved it.
+                    Some(why) if self.next_end(born) == (due, Some(why)) => break Some(why),
+                    _ => {}
+                },
+            }
+        };
+        let grace = match why {
+            Some(Closed::SlowHead) => return why,
+            Some(Closed::Age) => self.limits.max_age_grace,
+            Some(_) => Some(IDLE_GRACE),
+            None => None,
+        };
+        connection.as_mut().graceful_shutdown();
+        match grace {
+            Some(grace) => drop(timeout(grace, connection).await),
+            None => drop(connection.await),
+        }
+        why
+    }
+
+    fn ended<E: fmt::Display>(&self, ended: Result<(), E>) -> Option<Closed> {
+        let error = ended.err()?;
+        tracing::debug!(%error, "a connection ended early");
+        Some(if self.pulse.state().slow_reader { Closed::SlowReader } else { Closed::Protocol })
+    }
+
+    /// When a time is over if nothing happens until then, and what is over then; a moment to look again, if nothing has begun.
+    fn next_end(&self, born: Instant) -> (Instant, Option<Closed>) {
+        let Limits { head_timeout, idle_timeout, max_age, .. } = *self.limits;
+        let now = Instant::now();
+        let state = self.pulse.state();
+        let head = head_timeout.map(|within| match state.head_since {
+            Some(since) => (since + within, Some(Closed::SlowHead)),
+            None => (now + within, None),
+        });
+        let idle = idle_timeout.map(|within| match (state.running, state.head_since) {
+            (0, None) => (state.quiet_since + within, Some(Closed::Idle)),
+            _ => (now + within, None),
+        });
+        let age = max_age.map(|within| (born + within, Some(Closed::Age)));
+        let ends = [head, idle, age].into_iter().flatten();
+        ends.min_by_key(|(due, _)| *due).unwrap_or((now + SELDOM, None))
+    }
+}
