@@ -92,7 +92,9 @@ async fn a_peer_that_sends_no_whole_header_is_dropped() {
 /// A server whose connections, when it closes them, are told to the channel.
 fn observed(limits: Limits, delay: Duration) -> (SocketAddr, std::sync::mpsc::Receiver<Closed>) {
     let (sender, receiver) = std::sync::mpsc::channel();
-    let observer = Observer(Some(Arc::new(move |why| drop(sender.send(why)))));
+    let observer = Observer(Some(Arc::new(move |why| {
+        let _ = sender.send(why);
+    })));
     (start(Limits { observer, ..limits }, delay).0, receiver)
 }
 
