@@ -104,8 +104,10 @@ fn what_comes_after_the_last_member_and_too_many_members_are_invalid() {
     assert!(matches!(inflate(&members, 0, usize::MAX), Err(Refusal::Damaged { .. })));
 }
 
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 /// Every way to pack bytes that a sender may choose.
-const PACKERS: [(&str, Coding, fn(&[u8]) -> Vec<u8>); 7] = [
+const PACKERS: [(&str, Coding, Pack); 7] = [
     ("gzip", Coding::Gzip, member),
     ("zlib", Coding::Deflate, zlib),
     ("raw deflate", Coding::Deflate, raw_deflate),
