@@ -11,7 +11,7 @@ use floe::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    refuse_huge_pages();
+    set_allocator_options();
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
@@ -21,14 +21,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Zeroing huge pages cost a quarter of all CPU and a third of the memory (docs/performance.md). The allocator reads its options from the
-/// environment, before `main`; so the process becomes itself once more, under the same pid. Where that fails, it runs as it is.
-fn refuse_huge_pages() {
-    const OPTION: &str = "MIMALLOC_ALLOW_THP";
-    if std::env::var_os(OPTION).is_none()
+/// What the allocator is told, unless the environment says otherwise. Zeroing huge pages cost a quarter of all CPU and a third of the memory;
+/// and what is freed goes back at once, because a second's worth of it would stand beside what requests were promised (docs/performance.md).
+const ALLOCATOR_OPTIONS: [(&str, &str); 2] = [("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")];
+
+/// The allocator reads its options from the environment, before `main`; so the process becomes itself once more, under the same pid. Where
+/// that fails, it runs as it is.
+fn set_allocator_options() {
+    let unset = ALLOCATOR_OPTIONS.into_iter().filter(|(option, _)| std::env::var_os(option).is_none());
+    let unset: Vec<_> = unset.collect();
+    if !unset.is_empty()
         && let Ok(program) = std::env::current_exe()
     {
-        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(OPTION, "0").exec();
+        let _ = Command::new(program).args(std::env::args_os().skip(1)).envs(unset).exec();
     }
 }
 

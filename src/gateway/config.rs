@@ -47,7 +47,8 @@ pub enum ExtensionConfig {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemoryLimiterConfig {
-    /// In MiB; 64 at least, 512 by default. Half of it is for requests on their way; the rest is the exporters' and the process's own.
+    /// In MiB; 64 at least, 512 by default. Half of it is for requests on their way, a quarter for what connections hold before it is read; the
+    /// rest is the exporters' and the process's own.
     pub limit_mib: LimitMib,
 }
 

@@ -16,6 +16,7 @@ mod python;
 mod send;
 
 mod bad_bytes;
+mod bombs;
 mod configuration;
 mod crash;
 #[cfg(feature = "faults")]
