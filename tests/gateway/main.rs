@@ -25,3 +25,4 @@ mod first_light;
 mod outage;
 mod own_metrics;
 mod routes;
+mod rules;
