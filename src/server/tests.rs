@@ -1,3 +1,5 @@
+mod floods;
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -195,4 +197,22 @@ async fn a_unix_socket_is_served_and_only_a_stale_one_is_replaced() {
     std::fs::write(&path, "words").unwrap();
     assert_eq!(Listener::bind(address).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(std::fs::read(&path).unwrap(), b"words");
+}
+
+#[tokio::test]
+async fn a_request_on_an_old_connection_is_answered_within_the_grace_and_cut_off_after_it() {
+    let reply = |grace| async move {
+        let limits = Limits { max_age: SHORT, max_age_grace: grace, ..Limits::default() };
+        let (address, closed) = observed(limits, Duration::from_millis(800));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: floe\r\n\r\n").await.unwrap();
+        let reply = String::from_utf8(closes(&mut stream).await).unwrap();
+        let told = tokio::task::spawn_blocking(move || closed.recv_timeout(Duration::from_secs(10))).await.unwrap();
+        assert_eq!(told, Ok(Closed::Age));
+        reply
+    };
+    assert_eq!(reply(SHORT).await, "");
+    for grace in [None, Some(Duration::from_secs(20))] {
+        assert!(reply(grace).await.ends_with("hello"), "{grace:?}");
+    }
 }

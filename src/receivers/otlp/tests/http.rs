@@ -251,3 +251,52 @@ async fn a_panic_in_the_pipelines_is_a_fault_of_that_request_only() {
     running.counts("http", "failed", 1).await;
     running.all_is_freed().await;
 }
+
+/// Reads one reply without a body of its own, or the head of one.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tokio::time::timeout(Duration::from_secs(10), stream.read_u8()).await.unwrap().unwrap());
+    }
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
+#[tokio::test]
+async fn a_sender_that_expects_100_continue_is_asked_for_its_body_only_if_it_is_wanted() {
+    let running = start(SETUP);
+    let ask = |path: &str, length: usize| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: floe\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"
+        )
+    };
+    let mut stream = TcpStream::connect(running.http()).await.unwrap();
+    // Twice, on one connection.
+    for _ in 0..2 {
+        stream.write_all(ask("/v1/traces", 2).as_bytes()).await.unwrap();
+        assert!(head(&mut stream).await.starts_with("http/1.1 100"));
+        stream.write_all(b"xy").await.unwrap();
+        assert!(head(&mut stream).await.starts_with("http/1.1 200"));
+        stream.read_exact(&mut [0; 2]).await.unwrap();
+    }
+    for (path, length, code) in [("/v1/traces", 5 << 20, "413"), ("/v1/else", 2, "404")] {
+        let mut stream = TcpStream::connect(running.http()).await.unwrap();
+        stream.write_all(ask(path, length).as_bytes()).await.unwrap();
+        let reply = head(&mut stream).await;
+        assert!(reply.starts_with(&format!("http/1.1 {code}")), "{reply}");
+    }
+    assert_eq!(running.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn trailers_and_extensions_of_chunks_are_passed_over() {
+    let running = start(SETUP);
+    let mut stream = TcpStream::connect(running.http()).await.unwrap();
+    let request = "POST /v1/traces HTTP/1.1\r\nhost: floe\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
+                   2;a=b\r\nxy\r\n1\r\nz\r\n0\r\nx-sum: 1\r\n\r\n";
+    for _ in 0..2 {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert!(head(&mut stream).await.starts_with("http/1.1 200"));
+        stream.read_exact(&mut [0; 2]).await.unwrap();
+    }
+    assert!(running.seen().len() == 2 && running.seen().iter().all(|seen| &seen.2[..] == b"xyz"));
+}
