@@ -9,6 +9,7 @@ mod schema;
 mod status;
 mod tables;
 mod validate;
+mod wal;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ enum Command {
     },
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Look at the write-ahead log, and repair it by hand, while no gateway has it
+    #[command(subcommand)]
+    Wal(wal::WalCommand),
 }
 
 impl Cli {
@@ -82,6 +86,7 @@ impl Cli {
                 sanitize::sanitize(config.as_ref(), processor.as_ref())
             }
             Command::Schema => schema::schema(),
+            Command::Wal(command) => wal::wal(&config()?, command),
         }
     }
 

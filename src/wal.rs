@@ -19,6 +19,7 @@
 //! | `window` | request hashes of the last minutes |
 //! | `reader` | a stream's rows, in order |
 //! | `storage` | the seam to the disk; tests fill it, break it, cut its power |
+//! | [`offline`] | what a person does to a log that no gateway has: look, resolve, rehome |
 //!
 //! # On the disk
 //! All numbers are little-endian, all checksums CRC-32C.
@@ -46,13 +47,15 @@
 //! ```
 //! A journal file is preallocated; behind its last entry stand zeros or what an earlier generation left.
 //! ```text
-//! header   0  8  "floe-jnl"             entry    0  4  length of the content
-//!          8  4  version, 1                      4  4  checksum of length and content, seeded
-//!         12  8  generation                      8  …  content: u8 kind, then
-//!         20 16  writer id                          1  intent    stream, commit, table, above, to, parent?, sequence, files
-//!         36  4  length of the first entries        2  recorded  stream, position, commit, table, floor
-//!         40  4  checksum of them                   3  damaged   first position, last position
-//!         44  4  checksum of the above
+//! header   0  8  "floe-jnl"             entry    0  4  mark, from the seed
+//!          8  4  version, 1                      4  4  length of the content
+//!         12  8  generation                      8  4  checksum of length and content, seeded
+//!         20 16  writer id                      12  …  content: u8 kind, then
+//!         36  4  length of the first entries        1  intent    stream, commit, table, above, to, parent?, sequence, files
+//!         40  4  checksum of them                   2  recorded  stream, position, commit, table, floor
+//!         44  4  checksum of the above              3  damaged   first position, last position
+//!                                                   4  requests  of released segments: hash, position, ms since 1970
+//!                                                   5  void      stream; its open intents were not applied
 //! ```
 //!
 //! # Key ideas
@@ -63,14 +66,14 @@
 //!   could not be cut off: void. Positions between `after` and `first` were never acknowledged; any other gap is damage (rule 5).
 //! - **The floor.** Each recorded commit also says up to where no stream needs anything (rule 17). Below it a missing segment is
 //!   released, above it damaged; and the next position is above it, though all segments be gone.
+//! - **Carried requests.** Before a segment is removed, the hashes of its young requests go to the journal (rule 7). Room for them there is taken
+//!   while they are appended; an append without it is told "later".
 //! - **Rewriting.** At open the last segment, and every damaged one, is copied frame by frame to a new file in its place (rule 3).
 //!
 //! Crash points, in the order a record meets them: `after_append`, `after_fsync_before_ack`, `after_ack`, `after_segment_create`, `after_intent`,
 //! `after_record_before_release`, `during_release`, `during_reopen_rewrite`.
 //!
 //! # Limits
-//! - Request hashes are rebuilt from the held segments at open; those of released segments are forgotten with the process
-//!   (rule 7 asks for more: carry them in the journal).
 //! - `wal` directories on network file systems are recognised by the mount table, on Linux only.
 //!
 //! Invariant: the log knows bytes, rows as a number, and positions; nothing of telemetry.
@@ -91,6 +94,7 @@ pub mod error;
 mod frame;
 mod group_commit;
 mod journal;
+pub mod offline;
 mod open;
 mod reader;
 mod recovery;
@@ -102,7 +106,7 @@ mod tests;
 mod window;
 
 pub use config::{Fsync, RetryWindow, WalConfig};
-pub use error::{AppendError, JournalError, OpenError, ReadError};
+pub use error::{AppendError, JournalError, OfflineError, OpenError, ReadError};
 pub use reader::{ReadBatch, Reader};
 
 use frame::{EntryHead, Head};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::{Position, StreamId};
 
@@ -108,4 +109,23 @@ pub enum ReadError {
     Damaged { path: PathBuf, after: Position },
     #[error("cannot read {}", path.display())]
     Disk { path: PathBuf, source: Arc<io::Error> },
+}
+
+/// A log that no gateway has cannot be inspected or repaired. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum OfflineError {
+    #[error("there is no log in {}; is it the `extensions.wal.directory` of this configuration?", directory.display())]
+    NoLog { directory: PathBuf },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("{stream} has no open commit: there is nothing to resolve")]
+    NothingOpen { stream: String },
+    #[error("{commit} is no open commit, expected one of {}", open.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", "))]
+    UnknownCommit { commit: Uuid, open: Vec<Uuid> },
+    #[error("position {} is beyond the log, whose last one is {}", from.0, last.0)]
+    BeyondTheLog { from: Position, last: Position },
+    #[error("the header of {} cannot be read; start floe once, which sets it aside", path.display())]
+    Header { path: PathBuf },
+    #[error("cannot {action} {}", path.display())]
+    Disk { action: &'static str, path: PathBuf, source: io::Error },
 }

@@ -106,6 +106,26 @@ impl Journal {
         Ok(journal)
     }
 
+    /// What the journal in `directory` says, with the remembered requests; nothing is written.
+    pub(super) fn read_only(storage: &dyn Storage, directory: &Path, writer: Uuid) -> Result<Facts, OpenError> {
+        let mut newest: Option<Content> = None;
+        for path in [directory.join("journal.0"), directory.join("journal.1")] {
+            let bytes = match storage.open(&path).and_then(|file| read_whole(&*file)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                bytes => bytes.map_err(|source| OpenError::Disk { action: "read", path: path.clone(), source })?,
+            };
+            let content = read(&bytes, writer).map_err(|Broken| OpenError::Journal { path })?;
+            newest = newest.into_iter().chain(content).max_by_key(|content| content.generation);
+        }
+        newest.map(|content| content.facts).ok_or_else(|| OpenError::Journal { path: directory.join("journal.0") })
+    }
+
+    /// Makes a journal that says `facts`, where there is none.
+    pub(super) fn make(storage: &dyn Storage, directory: &Path, writer: Uuid, facts: &Facts) -> io::Result<()> {
+        let image = image(facts, facts.requests.iter(), writer, 1);
+        segment::create(storage, &directory.join("journal.0"), |file| fill(file, &image, CAPACITY))
+    }
+
     pub(super) fn facts(&self) -> &Facts {
         &self.facts
     }

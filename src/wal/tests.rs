@@ -3,6 +3,7 @@
 mod damage;
 mod disk;
 mod model;
+mod offline;
 mod requests;
 mod sabotage;
 

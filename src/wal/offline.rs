@@ -1,0 +1,250 @@
+//! What a person does to a log while no gateway has it: look, settle a commit whose outcome nobody can tell, and give a copied log a name of its
+//! own (rules 19 and 20). The directory is locked meanwhile.
+//!
+//! Nothing here deletes a row. [`rehome`] leaves the old directory as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::config::WalConfig;
+use super::directory::Directory;
+use super::error::OfflineError;
+use super::frame::{Header, Parsed};
+use super::journal::{Fact, Facts, Failure, Journal};
+use super::segment::{self, Found, ReadAhead, Scanner};
+use super::storage::{Disk, LogFile, Storage};
+use super::window::Window;
+use super::{Intent, Position, Recorded};
+
+/// What stands in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    pub writer: Uuid,
+    /// Every position up to here was released.
+    pub floor: Position,
+    pub segments: Vec<SegmentInfo>,
+    pub streams: Vec<StreamInfo>,
+    /// Positions that were lost to damage.
+    pub damaged: Vec<(Position, Position)>,
+    /// Requests of released segments that are remembered.
+    pub requests: usize,
+}
+
+/// One segment file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub records: u64,
+    /// 0 when it has none.
+    pub first: Position,
+    pub last: Position,
+    /// Bytes that are no record: a torn tail, or damage.
+    pub unreadable: u64,
+}
+
+/// One table of one exporter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// `<exporter id>:<table>`.
+    pub name: String,
+    pub recorded: Option<Recorded>,
+    /// Commits whose outcome is open.
+    pub intents: Vec<Intent>,
+    /// Rows above the recorded position.
+    pub held_rows: u64,
+    pub held_bytes: u64,
+}
+
+/// The verdict of a person who has looked for the files of open commits in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its files are in the table: its rows count as written.
+    Committed(Uuid),
+    /// None of them are: the rows are written again.
+    Replay,
+}
+
+/// Reads a log without changing it.
+pub fn inspect(config: &WalConfig) -> Result<Inspection, OfflineError> {
+    let directory = existing(config)?;
+    let facts = Journal::read_only(&Disk, &directory.path, directory.writer)?;
+    let mut streams: BTreeMap<String, StreamInfo> = BTreeMap::new();
+    for (name, progress) in &facts.streams {
+        let info = streams.entry(name.clone()).or_default();
+        (info.recorded, info.intents) = (progress.recorded.clone(), progress.intents.clone());
+    }
+    let mut segments = Vec::new();
+    for path in segment_paths(&directory.path)? {
+        segments.push(inspect_segment(&path, &facts, &mut streams)?);
+    }
+    let streams = streams.into_iter().map(|(name, info)| StreamInfo { name, ..info }).collect();
+    let (writer, floor, requests) = (directory.writer, facts.floor, facts.requests.len());
+    Ok(Inspection { writer, floor, segments, streams, damaged: facts.damaged, requests })
+}
+
+/// Settles the open commits of one stream (rule 20).
+pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(), OfflineError> {
+    let directory = existing(config)?;
+    let mut journal = Journal::open(&Disk, &directory.path, directory.writer)?;
+    let open = journal.facts().streams.get(stream).map(|progress| progress.intents.clone()).unwrap_or_default();
+    if open.is_empty() {
+        return Err(OfflineError::NothingOpen { stream: stream.to_owned() });
+    }
+    let fact = match verdict {
+        Verdict::Replay => Fact::Void { stream: stream.to_owned() },
+        Verdict::Committed(commit) => {
+            let intent = open.iter().find(|intent| intent.commit == commit);
+            let Some(Intent { to, table, .. }) = intent.cloned() else {
+                return Err(OfflineError::UnknownCommit { commit, open: open.iter().map(|intent| intent.commit).collect() });
+            };
+            let (recorded, floor) = (Recorded { position: to, commit, table }, journal.facts().floor);
+            Fact::Recorded { stream: stream.to_owned(), recorded, floor }
+        }
+    };
+    let mut window = Window::new(config.retry_window.age.get(), config.retry_window.entries);
+    for request in journal.take_requests() {
+        window.carried_to(request.position);
+        window.restore(request);
+    }
+    journal.write(vec![fact], &window).map_err(|failure| match failure {
+        Failure::Write(source) | Failure::Sync(source) => disk("write the journal in", &directory.path)(source),
+        Failure::Full(_) => disk("write the journal in", &directory.path)(io::ErrorKind::StorageFull.into()),
+    })
+}
+
+/// Writes the log anew into `target`, which must not be there, under a writer id of its own; gives that. Rows at or below `from`, and those that
+/// this log has recorded, count as written; the rest is committed when a gateway is started on `target` (rule 19).
+pub fn rehome(config: &WalConfig, from: Option<Position>, target: &Path) -> Result<Uuid, OfflineError> {
+    let directory = existing(config)?;
+    let mut facts = Journal::read_only(&Disk, &directory.path, directory.writer)?;
+    let paths = segment_paths(&directory.path)?;
+    let last = last_position(&paths, &facts)?;
+    if let Some(from) = from.filter(|from| *from > last) {
+        return Err(OfflineError::BeyondTheLog { from, last });
+    }
+    fs::create_dir(target).map_err(disk("create", target))?;
+    let new = Directory::open(target).map_err(OfflineError::Open)?;
+    fs::copy(directory.path.join("key"), target.join("key")).map_err(disk("copy the key to", target))?;
+    let mut names: Vec<String> = facts.streams.keys().cloned().collect();
+    for path in &paths {
+        let (header, _) = read_header(path)?;
+        names.extend(header.streams.iter().map(|stream| stream.name.clone()));
+        copy_segment(path, &new)?;
+    }
+    for name in names {
+        let progress = facts.streams.entry(name).or_default();
+        progress.intents.clear();
+        let recorded = progress.recorded.as_ref().map_or(Position(0), |recorded| recorded.position);
+        if let Some(from) = from.filter(|from| *from > recorded) {
+            let table = progress.recorded.as_ref().map_or(Uuid::nil(), |recorded| recorded.table);
+            progress.recorded = Some(Recorded { position: from, commit: Uuid::new_v4(), table });
+        }
+    }
+    Journal::make(&Disk, target, new.writer, &facts).map_err(disk("write the journal in", target))?;
+    Ok(new.writer)
+}
+
+fn existing(config: &WalConfig) -> Result<Directory, OfflineError> {
+    let path = &config.directory;
+    if !path.join("writer").is_file() {
+        return Err(OfflineError::NoLog { directory: path.clone() });
+    }
+    Directory::open(path).map_err(OfflineError::Open)
+}
+
+fn disk(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OfflineError + use<> {
+    let path = path.to_owned();
+    move |source| OfflineError::Disk { action, path: path.clone(), source }
+}
+
+fn segment_paths(directory: &Path) -> Result<Vec<PathBuf>, OfflineError> {
+    let names = Disk.list(directory).map_err(disk("list", directory))?;
+    let mut paths: Vec<PathBuf> =
+        names.iter().filter(|name| segment::first_position(name).is_some()).map(|name| directory.join(name)).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn read_header(path: &Path) -> Result<(Header, u64), OfflineError> {
+    let file = Disk.open(path).map_err(disk("open", path))?;
+    let len = file.len().map_err(disk("read", path))?;
+    match ReadAhead::new(file, len).header().map_err(disk("read", path))? {
+        Parsed::Whole(header, len) if header.is_supported() => Ok((header, len as u64)),
+        _ => Err(OfflineError::Header { path: path.to_owned() }),
+    }
+}
+
+fn scanner(path: &Path) -> Result<(Scanner, Arc<dyn LogFile>, Header, u64), OfflineError> {
+    let (header, header_len) = read_header(path)?;
+    let file = Disk.open(path).map_err(disk("open", path))?;
+    let len = file.len().map_err(disk("read", path))?;
+    Ok((Scanner::new(ReadAhead::new(Arc::clone(&file), len), header.seed(), header_len), file, header, header_len))
+}
+
+fn inspect_segment(path: &Path, facts: &Facts, streams: &mut BTreeMap<String, StreamInfo>) -> Result<SegmentInfo, OfflineError> {
+    let (mut scanner, file, header, _) = scanner(path)?;
+    let bytes = file.len().map_err(disk("read", path))?;
+    let mut info = SegmentInfo { path: path.to_owned(), bytes, records: 0, first: Position(0), last: Position(0), unreadable: 0 };
+    while let Some(found) = scanner.next().map_err(disk("read", path))? {
+        match found {
+            Found::Bad { at, to, .. } => info.unreadable += to - at,
+            Found::Frame { head, .. } => {
+                info.records += 1;
+                info.first = if info.first == Position(0) { head.position } else { info.first };
+                info.last = head.position;
+                for entry in &head.entries {
+                    let Some(stream) = header.streams.get(usize::from(entry.stream)) else { continue };
+                    let held = streams.entry(stream.name.clone()).or_default();
+                    if head.position > facts.watermark(&stream.name) {
+                        held.held_rows += u64::from(entry.rows);
+                        held.held_bytes += u64::from(entry.length);
+                    }
+                }
+            }
+        }
+    }
+    Ok(info)
+}
+
+fn last_position(paths: &[PathBuf], facts: &Facts) -> Result<Position, OfflineError> {
+    let mut last = facts.highest();
+    for path in paths {
+        let (mut scanner, ..) = scanner(path)?;
+        while let Some(found) = scanner.next().map_err(disk("read", path))? {
+            if let Found::Frame { head, .. } = found {
+                last = last.max(head.position);
+            }
+        }
+    }
+    Ok(last)
+}
+
+/// Every whole frame under the seed of another writer; what is unreadable stays behind in the old directory.
+fn copy_segment(path: &Path, new: &Directory) -> Result<(), OfflineError> {
+    let (mut scanner, file, header, _) = scanner(path)?;
+    let header = Header { writer: new.writer, ..header };
+    let target = new.path.join(path.file_name().unwrap_or_default());
+    let copied = segment::create(&Disk, &target, |out| {
+        let mut bytes = header.encode();
+        out.write_all_at(&bytes, 0)?;
+        let mut at = bytes.len() as u64;
+        while let Some(found) = scanner.next()? {
+            let Found::Frame { at: from, to, head } = found else { continue };
+            bytes.clear();
+            head.encode(header.seed(), &mut bytes);
+            let head_len = bytes.len();
+            bytes.resize(usize::try_from(to - from).unwrap_or(usize::MAX), 0);
+            file.read_at(&mut bytes[head_len..], from + head_len as u64)?;
+            out.write_all_at(&bytes, at)?;
+            at += bytes.len() as u64;
+        }
+        Ok(())
+    });
+    copied.map_err(disk("write", &target))
+}

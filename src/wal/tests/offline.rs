@@ -1,0 +1,99 @@
+//! Repairs by hand, on real directories (rules 19 and 20).
+
+use super::super::offline::{Verdict, inspect, rehome, resolve};
+use super::*;
+
+fn real(directory: &tempfile::TempDir) -> WalConfig {
+    WalConfig { directory: directory.path().join("wal"), ..config() }
+}
+
+fn open_intent(commit: u128) -> Intent {
+    let (commit, table, files) = (Uuid::from_u128(commit), Uuid::from_u128(5), vec!["x.parquet".to_owned()]);
+    Intent { commit, table, above: Position(0), to: Position(5), parent: Some(4), parent_sequence: 4, files }
+}
+
+/// Ten records for both streams; five of stream `b` are recorded, and a commit of stream `a` is open.
+async fn written(config: &WalConfig) {
+    let (wal, _) = Wal::open(config, streams(&["a", "b"])).unwrap();
+    for n in 1..=10 {
+        add(&wal, n, &[(0, 2), (1, 3)]).await;
+    }
+    wal.intend(StreamId(0), open_intent(9)).await.unwrap();
+    wal.record(StreamId(1), recorded(5)).await.unwrap();
+    wal.close().await;
+}
+
+#[tokio::test]
+async fn inspection_shows_what_is_held_and_open_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    let found = inspect(&config).unwrap();
+    assert_eq!(found, inspect(&config).unwrap());
+    let [a, b] = found.streams.as_slice() else { panic!("{found:?}") };
+    assert_eq!((a.name.as_str(), a.held_rows, a.intents.as_slice()), ("a", 20, [open_intent(9)].as_slice()));
+    assert_eq!((b.held_rows, b.recorded.as_ref().map(|recorded| recorded.position)), (15, Some(Position(5))));
+    assert_eq!(found.segments.iter().map(|segment| segment.records).sum::<u64>(), 10);
+    assert!(matches!(
+        inspect(&WalConfig { directory: directory.path().join("other"), ..config }),
+        Err(OfflineError::NoLog { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_log_in_use_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    let (wal, _) = Wal::open(&config, streams(&["a"])).unwrap();
+    assert!(matches!(inspect(&config), Err(OfflineError::Open(OpenError::InUse { .. }))));
+    wal.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_was_found_counts_as_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    let wrong = resolve(&config, "a", Verdict::Committed(Uuid::from_u128(1))).unwrap_err();
+    assert!(wrong.to_string().contains(&Uuid::from_u128(9).to_string()), "{wrong}");
+    resolve(&config, "a", Verdict::Committed(Uuid::from_u128(9))).unwrap();
+    assert!(matches!(resolve(&config, "a", Verdict::Replay), Err(OfflineError::NothingOpen { .. })));
+    let (wal, _) = Wal::open(&config, streams(&["a", "b"])).unwrap();
+    assert_eq!((held(&wal, 0).len(), wal.intents(StreamId(0))), (5, vec![]));
+    wal.close().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_was_not_found_is_void_and_its_rows_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    resolve(&config, "a", Verdict::Replay).unwrap();
+    let (wal, _) = Wal::open(&config, streams(&["a", "b"])).unwrap();
+    assert_eq!((held(&wal, 0).len(), wal.intents(StreamId(0))), (10, vec![]));
+    wal.close().await;
+}
+
+#[tokio::test]
+async fn a_rehomed_log_has_a_name_of_its_own_and_the_rows_above_the_fork() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    let before = inspect(&config).unwrap();
+    let new = WalConfig { directory: directory.path().join("new"), ..config.clone() };
+    assert!(matches!(
+        rehome(&config, Some(Position(11)), &new.directory),
+        Err(OfflineError::BeyondTheLog { last: Position(10), .. })
+    ));
+    let writer = rehome(&config, Some(Position(3)), &new.directory).unwrap();
+    assert_ne!(writer, before.writer);
+    assert_eq!(inspect(&config).unwrap(), before);
+    let (wal, opened) = Wal::open(&new, streams(&["a", "b"])).unwrap();
+    assert_eq!((wal.writer_id(), opened.next, opened.damaged), (writer, Position(11), vec![]));
+    // Above the fork, and above what this log itself has recorded.
+    assert_eq!((held(&wal, 0).len(), held(&wal, 1).len(), wal.intents(StreamId(0))), (7, 5, vec![]));
+    let again = wal.append(id(10), payload(&[(0, 1)])).await;
+    assert!(matches!(again, Ok(Appended::Duplicate(_))), "{again:?}");
+    wal.close().await;
+    assert!(rehome(&config, None, &new.directory).is_err(), "it is there already");
+}
