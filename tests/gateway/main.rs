@@ -17,10 +17,12 @@ mod send;
 
 mod bad_bytes;
 mod bombs;
+mod cloudflare_worker;
 mod configuration;
 mod crash;
 #[cfg(feature = "faults")]
 mod crash_points;
+mod emitters;
 mod first_light;
 mod outage;
 mod own_metrics;
