@@ -62,8 +62,8 @@ fn finish(emitter: Child, floe: &Floe) {
     assert!(output.status.success(), "{}: {}\n{}", output.status, String::from_utf8_lossy(&said), floe.log());
 }
 
-/// A gateway that says "later" to every request until it is flushed, and the number of spans that filled its log.
-fn full() -> (Floe, u64) {
+/// A gateway that says "later" to every request until it is flushed, the number of spans that filled its log, and of those that it refused.
+pub fn full() -> (Floe, u64, u64) {
     let floe =
         Floe::start_with(|config| config.replace("directory: floe-data/wal", "directory: floe-data/wal, max_bytes: 128KiB"));
     let mut filled = 0;
@@ -77,7 +77,8 @@ fn full() -> (Floe, u64) {
             }
         }
     }
-    (floe, filled)
+    let refused = refused(&floe);
+    (floe, filled, refused)
 }
 
 /// The value of a series of floe's own metrics, added up over its labels.
@@ -95,19 +96,24 @@ fn wait_for(floe: &Floe, what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Lets a full log be refused once, then makes room.
-fn refuse_once(floe: &Floe) {
-    wait_for(floe, "a refusal", || own(floe, "otelcol_receiver_refused_spans_total") > 1);
+/// How many spans senders were told to keep.
+fn refused(floe: &Floe) -> u64 {
+    own(floe, "otelcol_receiver_refused_spans_total")
+}
+
+/// Waits until a sender is refused, having been so `before` times, then makes room in the log.
+pub fn refuse_once(floe: &Floe, before: u64) {
+    wait_for(floe, "a refusal", || refused(floe) > before);
     floe.flush();
 }
 
 /// Runs all ways of one SDK to send, the first of them against a full log, and compares what the tables hold with the story.
 fn check(language: &str, error_type: &str, senders: &[Sender]) {
-    let (floe, filled) = full();
+    let (floe, filled, before) = full();
     for (number, sender) in senders.iter().enumerate() {
         let emitter = sender.start(&floe, &sender.function(language));
         if number == 0 {
-            refuse_once(&floe);
+            refuse_once(&floe, before);
         }
         finish(emitter, &floe);
     }
@@ -229,7 +235,7 @@ fn the_java_sdk_delivers_its_story_once() {
 /// The Go SDK sends to a Collector, and the Collector to the gateway: it has its own queue, and sends again by itself.
 fn check_collector(exporter: &str) {
     let Some(folder) = part("GO") else { return };
-    let (floe, filled) = full();
+    let (floe, filled, before) = full();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = format!(
         r"
@@ -256,7 +262,7 @@ service:
     let sender = Sender { command: vec![path(&folder, "emit")], protocol: "grpc", compression: "none" };
     let function = sender.function(exporter);
     finish(sender.start_at(taken, &function), &floe);
-    refuse_once(&floe);
+    refuse_once(&floe, before);
     let arrived = |family: &str| own(&floe, &format!("otelcol_receiver_accepted_{family}_total"));
     wait_for(&floe, "the delivery", || {
         (arrived("spans"), arrived("log_records"), arrived("metric_points")) == (filled + 2, 2, 1)
