@@ -65,7 +65,8 @@ fn text(text: &str, references: bool) -> String {
     let word = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-/.".contains(c));
     let number = text.chars().next().is_some_and(|c| c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == ':');
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == ':')
+        && !text.ends_with(':');
     let taken = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
     let typed = text.parse::<f64>().is_ok() || text.starts_with("0x") || text.starts_with("0o");
     if (word || number) && !taken && !typed {

@@ -240,6 +240,11 @@ proptest::proptest! {
 }
 
 #[test]
+fn a_text_that_would_be_a_key_is_printed_in_quotes() {
+    assert_eq!(printed::yaml(&serde_json::json!(["0:", "127.0.0.1:4317"]), 0), "- \"0:\"\n- 127.0.0.1:4317\n");
+}
+
+#[test]
 fn an_unknown_setting_is_named_with_its_place_and_the_nearest_name() {
     assert_eq!(
         error("receivers:\n  otlp:\n    endpont: x\n"),
