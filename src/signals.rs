@@ -18,6 +18,9 @@
 //! Invariant: no type with the lifetime `'a` crosses an `.await`.
 
 pub mod attributes;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod differential;
 pub mod ids;
 pub mod json;
 pub mod points;

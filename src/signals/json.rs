@@ -1,8 +1,19 @@
 //! The OTLP/JSON decoder: visitors that write straight into records, text borrowed from the body where it has no escapes.
 //!
-//! Rules (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding"): names in lowerCamelCase, ids in hexadecimal of either
-//! case, enums as numbers or names, 64-bit numbers as text or numbers, bytes in base64. Null counts as absent, wherever it stands. A
-//! field that occurs twice: the last one counts, lists grow. Unknown fields are skipped.
+//! Rules (opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding", and protobuf's "ProtoJSON Format"):
+//!
+//! | what | how it is read |
+//! |---|---|
+//! | names | lowerCamelCase, or as in the `.proto` file; unknown ones are skipped, however deep |
+//! | ids | hexadecimal of either case; a span without valid ids is rejected by itself |
+//! | enums | numbers, or names of any case with or without their prefix; an unknown name is 0 |
+//! | numbers of 64 bits | numbers or text, also `1.7e18`; a fraction is refused |
+//! | doubles | numbers or text, `NaN`, `Infinity`, `-Infinity` |
+//! | bytes | base64 of either alphabet, padded or not |
+//! | null | absent, wherever it stands; `{}` is a value without content |
+//! | a field that occurs twice | the last one counts, lists grow |
+//! | text that is not UTF-8, half a surrogate pair | U+FFFD, counted ([`mend`](mod@mend)) |
+//! | a byte order mark before the body | skipped |
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -43,6 +54,7 @@ pub fn decode<'a>(signal: Signal, body: &'a [u8], keys: &'a Keys) -> Result<Reco
     if u32::try_from(body.len()).is_err() {
         return Err(malformed(format!("the body has {} bytes, expected at most {}", body.len(), u32::MAX)));
     }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = simdutf8::compat::from_utf8(body)
         .map_err(|error| malformed(format!("the body is not UTF-8 from byte {} on", error.valid_up_to())))?;
     let mut context = Context::new(Records::new(signal, keys));

@@ -1,57 +1,16 @@
 //! Laws that hold over both encodings and all signals; prost is the oracle.
 
-mod oracle;
-mod render;
-mod wild;
+mod quirks;
 
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use self::oracle::{Counts, Request, rebuilt};
-use self::render::Manner;
-use self::wild::Choices;
-use super::attributes::Keys;
+use super::differential::oracle::{Request, rebuilt};
+use super::differential::render::Manner;
+use super::differential::wild::{self, Choices};
+use super::differential::{all_keys, check_protobuf, check_wild};
 use super::*;
-
-fn all_keys() -> Keys {
-    let mut keys = Keys::default();
-    keys.intern("service.name");
-    keys.intern("k");
-    keys.keep_all();
-    keys
-}
-
-fn counts(records: &Records<'_>) -> Counts {
-    Counts { received: records.received, rejected: records.rejected.as_ref().map_or(0, |rejected| rejected.count) }
-}
-
-/// Decoded records say exactly what prost says of the same body, less what the projection drops.
-fn check_body(signal: Signal, encoding: Encoding, body: &[u8], keys: &Keys, oracle: &Request) {
-    let records =
-        decode(signal, encoding, body, keys).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(body)));
-    let (expected, expected_counts) = oracle.clone().kept(|key| keys.keeps_all() || keys.find(key).is_some());
-    assert_eq!(rebuilt(&records), expected);
-    assert_eq!(counts(&records), expected_counts);
-    assert_eq!(records.mended, 0);
-    assert!(records.is_empty() == (records.received == expected_counts.rejected));
-}
-
-fn check_wild(signal: Signal, choices: &[u8]) {
-    let body = wild::body(signal, &mut Choices(choices));
-    let oracle = Request::decode(signal, &body).expect("the generator writes valid protobuf");
-    let mut some_keys = Keys::default();
-    for key in ["faas.name", "http.request.header.x-forwarded-for", "ключ", ""] {
-        some_keys.intern(key);
-    }
-    for keys in [&all_keys(), &some_keys] {
-        check_body(signal, Encoding::Protobuf, &body, keys, &oracle);
-        for (formal, noisy) in [(true, false), (false, true), (false, false)] {
-            let json = Manner { formal, noisy }.body(&oracle);
-            check_body(signal, Encoding::Json, json.as_bytes(), keys, &oracle);
-        }
-    }
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
@@ -74,7 +33,7 @@ proptest! {
     #[test]
     fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..300)) {
         for signal in Signal::ALL {
-            let _ = decode(signal, Encoding::Protobuf, &noise, &all_keys());
+            check_protobuf(signal, &noise);
             let _ = decode(signal, Encoding::Json, &json::mend(&noise).0, &all_keys());
         }
     }
@@ -125,7 +84,8 @@ fn a_body_cut_anywhere_or_with_any_bit_flipped_never_panics() {
         for body in samples(signal) {
             swept(signal, Encoding::Protobuf, &body);
         }
-        let json = Manner { formal: true, noisy: false }.body(&Request::decode(signal, &samples(signal)[0]).unwrap());
+        let json =
+            Manner { formal: true, noisy: false, snake: false }.body(&Request::decode(signal, &samples(signal)[0]).unwrap());
         swept(signal, Encoding::Json, json.as_bytes());
     }
 }
@@ -134,7 +94,8 @@ fn a_body_cut_anywhere_or_with_any_bit_flipped_never_panics() {
 fn json_cut_anywhere_is_malformed() {
     let keys = all_keys();
     for signal in Signal::ALL {
-        let json = Manner { formal: true, noisy: true }.body(&Request::decode(signal, &samples(signal)[0]).unwrap());
+        let json =
+            Manner { formal: true, noisy: true, snake: false }.body(&Request::decode(signal, &samples(signal)[0]).unwrap());
         assert!(json.len() > 100);
         for len in (0..json.len()).filter(|len| json.is_char_boundary(*len)) {
             decode(signal, Encoding::Json, &json.as_bytes()[..len], &keys).unwrap_err();

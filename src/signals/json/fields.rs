@@ -42,10 +42,28 @@ impl<'a, M: Message<'a>> Visitor<'a> for One<'_, M> {
 
     fn visit_map<F: MapAccess<'a>>(self, mut fields: F) -> Result<bool, F::Error> {
         while let Some(name) = fields.next_key_seed(Name)? {
-            self.0.field(&name, &mut fields)?;
+            self.0.field(&camel_case(name), &mut fields)?;
         }
         Ok(true)
     }
+}
+
+/// `trace_id` as `traceId`: parsers take the name of the `.proto` file as well (protobuf, "ProtoJSON Format").
+fn camel_case(name: Cow<'_, str>) -> Cow<'_, str> {
+    if !name.contains('_') {
+        return name;
+    }
+    let mut out = String::with_capacity(name.len());
+    let mut capital = false;
+    for c in name.chars() {
+        if c == '_' {
+            capital = true;
+            continue;
+        }
+        out.push(if capital { c.to_ascii_uppercase() } else { c });
+        capital = false;
+    }
+    Cow::Owned(out)
 }
 
 /// A repeated field: it takes its elements one by one.

@@ -1,7 +1,7 @@
 //! Requests as only a machine would write them: fields in any order and more than once, unknown fields and groups in between, packed and
 //! unpacked numbers, ids of wrong lengths. All of it is valid protobuf, so that prost says what it means.
 
-use super::super::Signal;
+use crate::signals::Signal;
 
 /// The bytes of a random test case, taken one by one; after the last, zeros, which mean "no more".
 pub struct Choices<'c>(pub &'c [u8]);

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1 as trace;
 use prost::Message;
 
-use super::super::*;
+use crate::signals::*;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {

@@ -20,9 +20,18 @@ pub struct Manner {
     pub formal: bool,
     /// Unknown fields and nulls in every object.
     pub noisy: bool,
+    /// Names of fields as in the `.proto` file, `trace_id`, and not in lowerCamelCase.
+    pub snake: bool,
 }
 
 impl Manner {
+    pub const ALL: [Manner; 4] = [
+        Manner { formal: true, noisy: false, snake: false },
+        Manner { formal: false, noisy: true, snake: false },
+        Manner { formal: false, noisy: false, snake: false },
+        Manner { formal: true, noisy: false, snake: true },
+    ];
+
     pub fn body(self, request: &Request) -> String {
         let request = match request {
             Request::Traces(request) => self.object([(
@@ -67,7 +76,7 @@ impl Manner {
         }
         for (name, value) in fields {
             if self.noisy || !value.is_null() {
-                object.insert(name.to_owned(), value);
+                object.insert(if self.snake { snake(name) } else { name.to_owned() }, value);
             }
         }
         Value::Object(object)
@@ -262,4 +271,16 @@ fn double(number: f64) -> Value {
         return json!(number);
     }
     json!(if number > 0.0 { "Infinity" } else { "-Infinity" })
+}
+
+/// `traceId` as `trace_id`
+fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
 }
