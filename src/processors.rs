@@ -113,6 +113,8 @@ pub struct Tally {
 pub enum Note {
     /// A string that was not UTF-8.
     MendedString,
+    /// A value that nested deeper than 64 became empty there.
+    DeepValue,
     /// A record without any time took the time of receipt.
     TimeOfReceipt,
     /// End before start: no duration from it.
@@ -130,8 +132,9 @@ pub enum Note {
 }
 
 impl Note {
-    pub const ALL: [Note; 8] = [
+    pub const ALL: [Note; 9] = [
         Note::MendedString,
+        Note::DeepValue,
         Note::TimeOfReceipt,
         Note::NegativeDuration,
         Note::OutOfRange,
@@ -145,6 +148,7 @@ impl Note {
     pub fn name(self) -> &'static str {
         match self {
             Note::MendedString => "mended_string",
+            Note::DeepValue => "deep_value",
             Note::TimeOfReceipt => "time_of_receipt",
             Note::NegativeDuration => "negative_duration",
             Note::OutOfRange => "out_of_range",

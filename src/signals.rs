@@ -127,6 +127,8 @@ pub struct Records<'a> {
     pub rejected: Option<Rejected>,
     /// Strings that were not UTF-8 and were mended with U+FFFD.
     pub mended: u64,
+    /// Arrays and maps deeper than [`values::MAX_DEPTH`], of which nothing was kept.
+    pub too_deep: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -353,6 +355,7 @@ impl<'a> Records<'a> {
             received: 0,
             rejected: None,
             mended: 0,
+            too_deep: 0,
         }
     }
 

@@ -58,6 +58,7 @@ impl Chain {
             ..Tally::default()
         };
         tally.note(Note::MendedString, records.mended + mended);
+        tally.note(Note::DeepValue, records.too_deep);
         for step in &self.record_steps {
             step.apply(&mut records, &mut tally);
         }

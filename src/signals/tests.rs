@@ -207,18 +207,16 @@ fn deep_json(depth: usize) -> String {
 }
 
 #[test]
-fn values_nest_to_a_bound_and_a_deeper_request_is_refused() {
+fn values_nest_to_a_bound_and_deeper_ones_are_empty_and_counted() {
     let keys = all_keys();
-    let check = |encoding, body: &[u8], taken: bool| {
-        let result = decode(Signal::Logs, encoding, body, &keys);
-        match result {
-            Ok(records) => assert!(taken && records.logs.len() == 1),
-            Err(Malformed { reason, .. }) => assert!(!taken && reason.contains("values nest deeper than 64"), "{reason}"),
-        }
+    let check = |encoding, body: &[u8], too_deep: u64| {
+        let records = decode(Signal::Logs, encoding, body, &keys).unwrap();
+        assert_eq!((records.logs.len(), records.too_deep), (1, too_deep));
+        rebuilt(&records)
     };
-    for (depth, taken) in [(1, true), (64, true), (65, false), (1_000, false), (100_000, false)] {
-        check(Encoding::Protobuf, &deep_body(depth), taken);
-        check(Encoding::Json, deep_json(depth.min(10_000)).as_bytes(), taken);
+    for (depth, too_deep) in [(1, 0), (64, 0), (65, 1), (1_000, 1), (10_000, 1)] {
+        let protobuf = check(Encoding::Protobuf, &deep_body(depth), too_deep);
+        assert_eq!(protobuf, check(Encoding::Json, deep_json(depth).as_bytes(), too_deep));
     }
 }
 
@@ -359,4 +357,21 @@ fn a_histogram_point_whose_counts_do_not_fit_its_bounds_is_rejected() {
     check("[]", "null", true);
     check("[1,2]", "[]", false);
     check("[]", "[1.0]", false);
+}
+
+/// What fuzzing found worth keeping, replayed.
+#[test]
+fn the_kept_corpus_of_fuzzing_shows_no_difference() {
+    let targets: [(&str, fn(Signal, &[u8])); 2] = [("protobuf", check_protobuf), ("json_against_protobuf", check_wild)];
+    for (target, check) in targets {
+        let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+        let mut inputs = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let input = std::fs::read(entry.unwrap().path()).unwrap();
+            let Some((which, rest)) = input.split_first() else { continue };
+            check(Signal::ALL[usize::from(*which) % Signal::ALL.len()], rest);
+            inputs += 1;
+        }
+        assert!(inputs > 0, "{folder} is empty");
+    }
 }

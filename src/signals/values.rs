@@ -9,7 +9,8 @@ use std::borrow::Cow;
 
 use super::attributes::{Attributes, Slice};
 
-/// How deep values may nest: 1 is the value of an attribute, 2 an element of it. Both decoders refuse a deeper request.
+/// How deep values may nest: 1 is the value of an attribute, 2 an element of it. Of an array or a map
+/// at this depth nothing is kept, and it is counted: a sender's mistake costs no neighbour, and no stack.
 pub const MAX_DEPTH: u32 = 64;
 
 /// One value. Arrays and maps are runs of the request's nested values (see `Attributes`), bounded in depth by the decoders.

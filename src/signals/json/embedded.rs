@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::{Error, MapAccess, SeqAccess};
+use serde::de::{MapAccess, SeqAccess};
 
 use super::fields::{Every, List, Message, One, boolean, bytes, double, int64, skip, text};
 use crate::signals::values::{MAX_DEPTH, Value};
@@ -106,7 +106,9 @@ impl<'a> Message<'a> for AnyValue<'_, 'a> {
             "doubleValue" => double(fields)?.map(Value::Double),
             "bytesValue" => bytes(fields)?.map(|bytes| Value::Bytes(Cow::Owned(bytes))),
             "arrayValue" | "kvlistValue" if self.depth >= MAX_DEPTH => {
-                return Err(F::Error::custom(format_args!("values nest deeper than {MAX_DEPTH}")));
+                skip(fields)?;
+                self.context.records.too_deep += 1;
+                Some(Value::Empty)
             }
             "arrayValue" => array(self.context, fields, self.depth + 1)?,
             "kvlistValue" => map(self.context, fields, self.depth + 1)?,

@@ -197,7 +197,12 @@ impl Scalar<'_> {
             Scalar::Signed(number) => i128::from(*number),
             Scalar::Unsigned(number) => i128::from(*number),
             Scalar::Double(number) => exact(*number)?,
-            Scalar::Text(text) => text.parse().ok().or_else(|| text.parse().ok().and_then(exact))?,
+            Scalar::Text(text) => {
+                // `7.0` is 7, to the last digit: a double would round nanoseconds.
+                let digits =
+                    text.find('.').filter(|at| text[at + 1..].bytes().all(|byte| byte == b'0')).map_or(&**text, |at| &text[..at]);
+                digits.parse().ok().or_else(|| text.parse().ok().and_then(exact))?
+            }
             Scalar::Null | Scalar::Bool(_) => return None,
         };
         N::try_from(number).ok()

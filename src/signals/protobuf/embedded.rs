@@ -108,9 +108,6 @@ enum Found<'a> {
 
 /// Reads an `AnyValue`; `depth` is 1 for the value of an attribute or the body of a log record.
 pub fn any_value<'a>(records: &mut Records<'a>, message: &Embedded<'a>, depth: u32) -> Result<Value<'a>> {
-    if depth > MAX_DEPTH {
-        return Err(Fault::new(format!("values nest deeper than {MAX_DEPTH}")));
-    }
     let mut found = Found::Scalar(Value::Empty);
     for mut reader in message.readers() {
         while let Some(field) = reader.next()? {
@@ -137,6 +134,10 @@ pub fn any_value<'a>(records: &mut Records<'a>, message: &Embedded<'a>, depth: u
     match found {
         Found::Scalar(value) => Ok(value),
         Found::Text(bytes) => Ok(Value::Str(text(bytes, &mut records.mended))),
+        Found::Array(_) | Found::Map(_) if depth >= MAX_DEPTH => {
+            records.too_deep += 1;
+            Ok(Value::Empty)
+        }
         Found::Array(array) => read_array(records, &array, depth).map(Value::Array).map_err(|fault| fault.within("array_value")),
         Found::Map(map) => read_map(records, &map, depth).map(Value::Map).map_err(|fault| fault.within("kvlist_value")),
     }

@@ -62,6 +62,7 @@ fn fields_of_a_span_are_read_as_senders_write_them() {
         ),
         (r#""startTimeUnixNano":1.7e18"#, " Unspecified Unset 1700000000000000000..0"),
         (r#""startTimeUnixNano":"1.7e18""#, " Unspecified Unset 1700000000000000000..0"),
+        (r#""startTimeUnixNano":"1700000000123456789.0""#, " Unspecified Unset 1700000000123456789..0"),
         (r#""startTimeUnixNano":"18446744073709551615""#, " Unspecified Unset 18446744073709551615..0"),
         (r#""start_time_unix_nano":"5","end_time_unix_nano":6"#, " Unspecified Unset 5..6"),
         (r#""name":"first","name":"last""#, "last Unspecified Unset 0..0"),
