@@ -362,8 +362,8 @@ fn a_histogram_point_whose_counts_do_not_fit_its_bounds_is_rejected() {
 /// What fuzzing found worth keeping, replayed.
 #[test]
 fn the_kept_corpus_of_fuzzing_shows_no_difference() {
-    let targets: [(&str, fn(Signal, &[u8])); 2] = [("protobuf", check_protobuf), ("json_against_protobuf", check_wild)];
-    for (target, check) in targets {
+    type Check = fn(Signal, &[u8]);
+    for (target, check) in [("protobuf", check_protobuf as Check), ("json_against_protobuf", check_wild)] {
         let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
         let mut inputs = 0;
         for entry in std::fs::read_dir(&folder).unwrap() {
