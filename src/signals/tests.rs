@@ -1,5 +1,6 @@
 //! Laws that hold over both encodings and all signals; prost is the oracle.
 
+mod bounds;
 mod quirks;
 
 use std::fmt::Write as _;
