@@ -20,7 +20,13 @@ fn the_example_worker_makes_one_row_in_each_table() {
     let endpoint = format!("http://{}", floe.ports.http);
     let script = folder.join("worker.mjs");
     let piped = std::process::Stdio::piped;
-    let node = std::process::Command::new("node").arg(script).arg(endpoint).stdout(piped()).stderr(piped()).spawn().unwrap();
+    let node = std::process::Command::new(folder.join("node"))
+        .arg(script)
+        .arg(endpoint)
+        .stdout(piped())
+        .stderr(piped())
+        .spawn()
+        .unwrap();
     refuse_once(&floe, before);
     let output = node.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

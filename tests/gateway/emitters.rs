@@ -214,7 +214,7 @@ fn path(folder: &Path, name: &str) -> String {
 fn the_javascript_sdk_delivers_its_story_once() {
     let Some(folder) = part("JAVASCRIPT") else { return };
     let ways = [("http/json", "none"), ("http/protobuf", "none"), ("grpc", "none"), ("http/json", "gzip"), ("grpc", "gzip")];
-    check("javascript", "TypeError", &senders(&["node", &path(&folder, "emit.mjs")], &ways));
+    check("javascript", "TypeError", &senders(&[&path(&folder, "node"), &path(&folder, "emit.mjs")], &ways));
 }
 
 #[test]

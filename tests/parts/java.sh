@@ -4,6 +4,8 @@
 source=tests/emitters/java
 need javac default-jdk-headless
 need curl curl
+found=$(javac -version 2>&1)
+at_least 17 "${found#javac }" || fail "a JDK of 17 or newer is needed, found $found (Debian: apt-get install openjdk-17-jdk-headless)"
 
 fill() {
     local digest path

@@ -17,6 +17,11 @@ need() { # need COMMAND PACKAGE…
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${@:2}" >/dev/null || fail "could not install ${*:2}"
 }
 
+# Whether a version is at least another; nothing is older than everything.
+at_least() { # at_least WANTED FOUND
+    [ -n "$2" ] && [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
+}
+
 # Sets folder to $cache/NAME-HASH, where HASH is that of the files; `fill` fills it unless it has been filled.
 # Stands in no condition: there the shell would go on after a failed command of `fill`.
 once() { # once NAME FILE…
