@@ -21,7 +21,7 @@ use self::oracle::{Counts, Request, rebuilt};
 use self::render::Manner;
 use self::wild::Choices;
 use super::attributes::Keys;
-use super::{Encoding, Records, Signal, TOO_MANY, decode};
+use super::{Encoding, Records, Signal, decode};
 
 pub fn all_keys() -> Keys {
     let mut keys = Keys::default();
@@ -80,9 +80,9 @@ pub fn check_protobuf(signal: Signal, body: &[u8]) {
             assert_eq!(rebuilt(&records), expected);
             assert_eq!(counts(&records), expected_counts);
         }
-        // Groups nest to a bound of ours, a request has a bound of records, and a metric has data of one kind.
+        // Groups nest to a bound of ours, a request has bounds of what it holds, and a metric has data of one kind.
         (Err(error), Ok(_)) => {
-            let bounds = ["nest deeper", TOO_MANY, "two kinds"];
+            let bounds = ["nest deeper", "send fewer at once", "two kinds"];
             assert!(bounds.iter().any(|bound| error.reason.contains(bound)), "refused, though prost takes it: {error}");
         }
         (Err(_), Err(_)) => {}
