@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{Error, MapAccess, SeqAccess};
 
 use super::fields::{Every, List, Message, One, boolean, bytes, double, int64, skip, text};
 use crate::signals::values::{MAX_DEPTH, Value};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::wire::{Reader, Result};
+use super::wire::{Fault, Reader, Result};
 use crate::signals::values::{MAX_DEPTH, Value};
 use crate::signals::{Records, Slice, TOO_MANY_VALUES};
 
