@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_schema::SchemaRef;
 use bytes::Bytes;
 
 use crate::clock;
@@ -16,7 +17,7 @@ use crate::exporters::prometheus::Prometheus;
 use crate::processors::{Chain, Outcome};
 use crate::receivers::{Ack, BadRequest, Intake, Reply, Request, RetryAfter};
 use crate::signals::{Malformed, Signal, Timestamp};
-use crate::tables::Table;
+use crate::tables::{Cleared, Schemas, Table};
 use crate::telemetry::PipelineMetrics;
 use crate::wal::{AppendError, Appended, Entry, Payload, StreamId, Wal};
 
@@ -32,11 +33,21 @@ pub struct Pipeline {
     /// The ids of the receivers whose requests it takes.
     pub receivers: Vec<String>,
     pub chain: Chain,
-    /// Each durable exporter's place among the pipeline's exporters, and its streams, one a table in the order of [`Table::ALL`].
-    pub destinations: Vec<(usize, [StreamId; Table::ALL.len()])>,
+    pub destinations: Vec<Destination>,
     /// With their places, too.
     pub prometheus: Vec<(usize, Arc<Prometheus>)>,
     pub metrics: PipelineMetrics,
+}
+
+/// A durable exporter, as a pipeline sees it.
+#[derive(Debug)]
+pub struct Destination {
+    /// Its place among the pipeline's exporters.
+    pub at: usize,
+    /// One a table, in the order of [`Table::ALL`].
+    pub streams: [StreamId; Table::ALL.len()],
+    /// Of its streams: another pipeline may add columns to its tables that this one does not have.
+    pub schemas: Schemas,
 }
 
 /// The pipelines of one receiver, and the log that all share.
@@ -117,24 +128,32 @@ fn payload<'a>(running: impl Iterator<Item = (&'a Pipeline, &'a Outcome)>) -> Pa
     let mut entries = Vec::new();
     for (pipeline, outcome) in running {
         for (to, rows) in &outcome.rows {
-            let mut streams =
-                pipeline.destinations.iter().filter(|(at, _)| to.contains(*at)).map(|(_, streams)| streams).peekable();
-            if streams.peek().is_none() {
-                continue;
-            }
-            let mut bytes = Vec::new();
-            rows.encode(&mut bytes);
-            let bytes = Bytes::from(bytes);
+            let table = rows.table().index();
             let count = u32::try_from(rows.rows()).unwrap_or(u32::MAX);
-            // Exporters share the bytes.
-            entries.extend(streams.map(|streams| Entry {
-                stream: streams[rows.table().index()],
-                rows: count,
-                bytes: bytes.clone(),
-            }));
+            // Exporters whose tables have the same columns share the bytes.
+            let mut encoded: Vec<(&SchemaRef, Bytes)> = Vec::new();
+            for destination in pipeline.destinations.iter().filter(|destination| to.contains(destination.at)) {
+                let schema = &destination.schemas[table];
+                let bytes = match encoded.iter().find(|(of, _)| *of == schema) {
+                    Some((_, bytes)) => bytes.clone(),
+                    None => encode(rows, schema),
+                };
+                encoded.push((schema, bytes.clone()));
+                entries.push(Entry { stream: destination.streams[table], rows: count, bytes });
+            }
         }
     }
     Payload { entries }
+}
+
+/// The rows as they lie in a stream of this schema.
+fn encode(rows: &Cleared, schema: &SchemaRef) -> Bytes {
+    let mut bytes = Vec::new();
+    match rows.conformed(schema) {
+        Ok(rows) => rows.encode(&mut bytes),
+        Err(error) => unreachable!("the types of added columns were checked when the configuration was read: {error}"),
+    }
+    Bytes::from(bytes)
 }
 
 /// Counts a request that was taken, and shows it to Prometheus.

@@ -4,12 +4,14 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`columns`] | the schemas: every column's name, type, doc and what it may contain when raw |
+//! | [`added`] | columns that the configuration adds behind them |
 //! | [`rows`] | a row struct per table and the builders it is pushed into |
 //! | [`cleared`] | `Clearance` and `Cleared`: the proof that nothing raw is left in a batch |
 //! | [`layout`] | how a batch lies in the write-ahead log: columns laid out plainly |
 //!
 //! Invariant: bytes for the log are made from a `Cleared` and from nothing else.
 
+pub mod added;
 pub mod cleared;
 pub mod columns;
 pub mod layout;
@@ -21,7 +23,8 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-pub use cleared::{Clearance, Cleared, Uncleared};
+pub use added::{Additions, Clash, Schemas};
+pub use cleared::{Allowed, Clearance, Cleared, Uncleared};
 pub use columns::{Column, ColumnType, Columns, Raw};
 
 /// One of the four tables. The order is that of the design; it is no wire format.
@@ -113,7 +116,7 @@ impl ColumnType {
 #[derive(Clone, Debug)]
 pub struct TableBatch {
     pub table: Table,
-    /// Has the table's schema.
+    /// Has the table's columns, and those that were added behind them.
     pub batch: RecordBatch,
 }
 

@@ -17,6 +17,8 @@ pub(super) fn tables(config: &Config) -> anyhow::Result<ExitCode> {
             writeln!(out, "\n  {}", table.name)?;
             writeln!(out, "    rows       {}", table.rows)?;
             writeln!(out, "    files      {} ({} bytes)", table.files, table.bytes)?;
+            let columns: Vec<String> = table.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
+            writeln!(out, "    columns    {}", columns.join(", "))?;
             for (writer, watermark) in &table.watermarks {
                 writeln!(out, "    watermark  {} of writer {writer}", watermark.0)?;
             }

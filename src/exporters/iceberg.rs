@@ -41,7 +41,7 @@ pub use catalog::TableInfo;
 pub use config::IcebergConfig;
 pub use driver::{IcebergMetrics, LastCommit, TableState, TableStatus};
 
-use crate::tables::{Table, layout};
+use crate::tables::{Schemas, Table, layout};
 use crate::wal::{Held, Stream, StreamId, Wal};
 use catalog::{Connector, TableCatalog};
 use committer::{CatalogError, Committer};
@@ -89,9 +89,12 @@ pub struct DrainReport {
 }
 
 impl IcebergExporter {
-    /// The log's streams of the exporter `id`, one a table in the order of [`Table::ALL`].
-    pub fn streams(id: &str) -> Vec<Stream> {
-        let stream = |table: Table| Stream { name: format!("{id}:{}", table.name()), schema: layout::schema_bytes(table) };
+    /// The log's streams of the exporter `id`, one a table in the order of [`Table::ALL`]; what is appended to them is in these schemas.
+    pub fn streams(id: &str, schemas: &Schemas) -> Vec<Stream> {
+        let stream = |table: Table| {
+            let schema = layout::schema_bytes(table, &schemas[table.index()]);
+            Stream { name: format!("{id}:{}", table.name()), schema }
+        };
         Table::ALL.map(stream).to_vec()
     }
 
@@ -99,7 +102,13 @@ impl IcebergExporter {
     ///
     /// # Errors
     /// Only when the system gives no thread.
-    pub fn start(id: &str, config: &IcebergConfig, wal: &Wal, streams: [StreamId; 4]) -> Result<IcebergExporter, ExporterError> {
+    pub fn start(
+        id: &str,
+        config: &IcebergConfig,
+        wal: &Wal,
+        streams: [StreamId; 4],
+        schemas: &Schemas,
+    ) -> Result<IcebergExporter, ExporterError> {
         let encoder = Encoder::start().map_err(ExporterError::Thread)?;
         let connector = Arc::new(Connector::new(config.clone()));
         let cut = Cut { max_age: config.commit.max_age.get(), max_bytes: config.commit.max_bytes.bytes() };
@@ -109,7 +118,7 @@ impl IcebergExporter {
             let driver = Driver {
                 stream,
                 wal: wal.clone(),
-                catalog: TableCatalog::new(Arc::clone(&connector), table, wal.writer_id()),
+                catalog: TableCatalog::new(Arc::clone(&connector), table, &schemas[table.index()], wal.writer_id()),
                 encoder: encoder.clone(),
                 file: config.file,
                 committer: Committer::new(cut, wal.recorded(stream), wal.intents(stream))

@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::config::{Config, ExporterConfig, Extensions, signal_of};
+use super::config::{Config, ExporterConfig, Extensions, maps_to, signal_of};
 use super::{StartError, keys, report};
 use crate::config::document::PipelineRefs;
 use crate::config::{ComponentId, Place};
 use crate::exporters::iceberg::IcebergExporter;
 use crate::exporters::prometheus::Prometheus;
-use crate::pipelines::Pipeline;
+use crate::pipelines::{Destination, Pipeline};
 use crate::processors::ProcessorConfig;
 use crate::processors::chain::{Chain, ChainError, ChainKeys};
 use crate::signals::Signal;
-use crate::tables::{Columns, Table};
+use crate::tables::{Additions, Allowed, Columns, Schemas, Table};
 use crate::telemetry::Telemetry;
 use crate::wal::{StreamId, Wal};
 
@@ -36,7 +36,7 @@ struct Keys {
 /// An exporter as a pipeline sees it.
 #[derive(Debug)]
 enum Target {
-    Iceberg([StreamId; Table::ALL.len()]),
+    Iceberg([StreamId; Table::ALL.len()], Schemas),
     Prometheus(Arc<Prometheus>),
 }
 
@@ -52,12 +52,13 @@ pub fn build(config: &Config, extensions: &Extensions, telemetry: &Arc<Telemetry
         let target = match exporter {
             ExporterConfig::Iceberg(settings) => {
                 let streams = Table::ALL.map(|_| free.next().unwrap_or(StreamId(u16::MAX)));
-                let exporter = IcebergExporter::start(&id.to_string(), settings, &wal, streams)
+                let schemas = additions(config, id).schemas();
+                let exporter = IcebergExporter::start(&id.to_string(), settings, &wal, streams, &schemas)
                     .map_err(|source| StartError::Exporter { exporter: id.to_string(), source })?;
                 let exporter = Arc::new(exporter);
                 report::report_rows(telemetry, &exporter, &wal);
                 exporters.push(exporter);
-                Target::Iceberg(streams)
+                Target::Iceberg(streams, schemas)
             }
             ExporterConfig::Prometheus(settings) => {
                 let exporter = Prometheus::new(settings);
@@ -95,7 +96,9 @@ fn pipeline(
     let mut prometheus = Vec::new();
     for (at, exporter) in refs.exporters.iter().enumerate() {
         match targets.iter().find(|(id, _)| exporter.value == **id) {
-            Some((_, Target::Iceberg(streams))) => destinations.push((at, *streams)),
+            Some((_, Target::Iceberg(streams, schemas))) => {
+                destinations.push(Destination { at, streams: *streams, schemas: schemas.clone() });
+            }
             Some((_, Target::Prometheus(exporter))) => prometheus.push((at, Arc::clone(exporter))),
             // `config::read` has checked that every exporter is defined.
             None => {}
@@ -114,7 +117,7 @@ fn build_chains(config: &Config, keys: &ChainKeys<'_>) -> Result<Vec<(Signal, Ch
         let steps: Vec<(&ComponentId, &ProcessorConfig)> =
             refs.processors.iter().filter_map(|step| Some((&step.value, config.processors.get(&step.value)?))).collect();
         let exporters: Vec<&ComponentId> = refs.exporters.iter().map(|exporter| &exporter.value).collect();
-        let chain = Chain::build(signal, &steps, &exporters, allowed_raw(config, refs), keys)
+        let chain = Chain::build(signal, &steps, &exporters, &allowed_raw(config, refs), keys)
             .map_err(|source| misbuilt(id, refs, source))?;
         chains.push((signal, chain));
     }
@@ -128,14 +131,24 @@ fn misbuilt(id: &ComponentId, refs: &PipelineRefs, source: ChainError) -> StartE
 }
 
 /// What every exporter of the pipeline allows to be written or exposed raw.
-fn allowed_raw(config: &Config, refs: &PipelineRefs) -> Columns {
+fn allowed_raw(config: &Config, refs: &PipelineRefs) -> Allowed {
     let mut allowed =
         refs.exporters.iter().filter_map(|exporter| config.exporters.get(&exporter.value)).map(|exporter| match exporter {
             ExporterConfig::Iceberg(settings) => settings.allowed(),
-            ExporterConfig::Prometheus(settings) => settings.allowed(),
+            ExporterConfig::Prometheus(settings) => settings.allowed().into(),
         });
-    let first = allowed.next().unwrap_or(Columns::NONE);
-    allowed.fold(first, Columns::intersection)
+    let first = allowed.next().unwrap_or(Columns::NONE.into());
+    allowed.fold(first, |all, next| all.intersection(&next))
+}
+
+/// The columns that are added to an exporter's tables: those of every `map` that feeds it.
+fn additions(config: &Config, exporter: &ComponentId) -> Additions {
+    let mut all = Additions::default();
+    for (_, map) in maps_to(config, exporter) {
+        // `config::read` has checked that no two of them clash.
+        let _ = all.join(&map.additions());
+    }
+    all
 }
 
 /// Opens the log with one stream for every table of every durable exporter, in the order of the file.
@@ -143,7 +156,7 @@ fn open_log(config: &Config, extensions: &Extensions) -> Result<(Wal, impl Itera
     let mut streams = Vec::new();
     for (id, exporter) in config.exporters.iter() {
         if let ExporterConfig::Iceberg(_) = exporter {
-            streams.extend(IcebergExporter::streams(&id.to_string()));
+            streams.extend(IcebergExporter::streams(&id.to_string(), &additions(config, id).schemas()));
         }
     }
     let count = u16::try_from(streams.len()).unwrap_or(u16::MAX);

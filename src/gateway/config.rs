@@ -8,11 +8,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, json, to_value};
 
+use crate::config::document::PipelineRefs;
 use crate::config::source::Sources;
-use crate::config::{Component, ComponentId, ConfigError, Document, printed};
+use crate::config::{Component, ComponentId, ConfigError, Document, Placed, printed};
 use crate::exporters::iceberg::IcebergConfig;
 use crate::exporters::prometheus::PrometheusConfig;
 use crate::processors::ProcessorConfig;
+use crate::processors::map::MapConfig;
 use crate::receivers::otlp::OtlpConfig;
 use crate::signals::Signal;
 use crate::telemetry::{HealthCheckConfig, TelemetryConfig};
@@ -193,6 +195,19 @@ impl Extensions {
 /// The signal of a pipeline, from the type of its id.
 pub fn signal_of(id: &ComponentId) -> Option<Signal> {
     Signal::ALL.into_iter().find(|signal| signal.name() == id.kind())
+}
+
+/// Every `map` whose rows can come to an exporter, once for each pipeline that both stand in.
+pub fn maps_to<'c>(
+    config: &'c Config,
+    exporter: &'c ComponentId,
+) -> impl Iterator<Item = (&'c Placed<ComponentId>, &'c MapConfig)> {
+    let feeds = move |pipeline: &&PipelineRefs| pipeline.exporters.iter().any(|other| other.value == *exporter);
+    let pipelines = config.service.pipelines.values().filter(feeds);
+    pipelines.flat_map(|pipeline| &pipeline.processors).filter_map(|id| match config.processors.get(&id.value) {
+        Some(ProcessorConfig::Map(map)) => Some((id, map)),
+        _ => None,
+    })
 }
 
 /// The configuration with every default, as YAML; secrets are `[redacted]`.

@@ -15,7 +15,7 @@
 //! | [`errors`], [`severity`], [`body`] | errors from span events and logs; what a log's body tells |
 //! | [`deployments`], [`rate_limits`] | the tables that have no convention but ours |
 //! | [`metrics`] | rules from metric points to rows |
-//! | [`sources`], [`cells`] | sources of columns that the configuration sets; their values |
+//! | [`sources`], [`cells`] | sources of columns that the configuration sets or adds; their values |
 //!
 //! Invariants: rows are a pure function of the request, the configuration and the keys, but for a record without any time. Every
 //! record is counted once: mapped, unmapped or rejected. Nothing here fails on any input; work is linear in the request.
@@ -48,15 +48,15 @@ use crate::config::values::{Secret, Span as Length};
 use crate::processors::{Note, Tally};
 use crate::signals::attributes::Keys;
 use crate::signals::{LogRecord, Records, Rejected, Signal, Span, Timestamp};
-use crate::tables::TableBatch;
 use crate::tables::rows::{RowBuilders, RowsFull};
+use crate::tables::{Additions, Schemas, TableBatch};
 
 use identity::{Identity, Ordinals};
 use lookup::{Attr, Lookup, SlotsOfKeys};
 use metrics::MetricRule;
 pub use metrics::{MetricRuleConfig, SourceConfig};
 use selection::{Facts, Selection};
-pub use sources::{ColumnConfig, ColumnsConfig, Otherwise, RecordField, Sourced};
+pub use sources::{AddedType, ColumnConfig, ColumnsConfig, Otherwise, RecordField, Sourced, TableColumns};
 use sources::{Current, Sources};
 use window::{Stray, Window};
 
@@ -75,7 +75,7 @@ pub struct MapConfig {
     pub max_event_age: Length,
     pub invocations: InvocationsConfig,
     pub errors: ErrorsConfig,
-    /// Sources of columns in the place of the preset's. Default none.
+    /// Sources of columns in the place of the preset's, and columns that the preset does not have. Default none.
     pub columns: ColumnsConfig,
     /// From metric points to rows. Default none.
     pub metrics: Vec<MetricRuleConfig>,
@@ -158,6 +158,13 @@ pub enum MapError {
     FixedId { column: String },
 }
 
+impl MapConfig {
+    /// The columns that it adds to the tables.
+    pub fn additions(&self) -> Additions {
+        self.columns.additions()
+    }
+}
+
 /// Why a record will never make its rows.
 #[derive(Debug, thiserror::Error)]
 enum Unmappable {
@@ -173,6 +180,8 @@ pub struct Mapping {
     config: MapConfig,
     slots: SlotsOfKeys,
     sources: Sources,
+    /// Of the tables with what is added.
+    schemas: Schemas,
     identity: Identity,
     trusted_hops: usize,
     error_sources: Vec<ErrorSource>,
@@ -188,6 +197,7 @@ impl Mapping {
             config: config.clone(),
             slots,
             sources,
+            schemas: config.additions().schemas(),
             identity: Identity::new(id_key).ok_or(MapError::ShortKey { found: id_key.len() })?,
             trusted_hops: config.trusted_hops,
             error_sources: config.errors.sources.clone(),
@@ -208,7 +218,7 @@ impl Mapping {
             records,
             lookup: Lookup::new(records, &self.slots),
             current: Current::default(),
-            rows: RowBuilders::new(),
+            rows: RowBuilders::with(&self.schemas),
             ordinals: Ordinals::default(),
             window: Window::at(now, &self.config),
             now,

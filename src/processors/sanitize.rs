@@ -192,6 +192,8 @@ struct Limits {
 }
 
 impl Limits {
+    const TEXT: Limits = Limits { mode: Mode::Text, read: MAX_TEXT_BYTES, stored: MAX_TEXT_BYTES };
+
     /// `None` for a column that is not this step's.
     fn of(column: &crate::tables::Column) -> Option<Limits> {
         let mode = match column.raw {
@@ -218,8 +220,10 @@ fn cap(text: &str, limit: usize) -> &str {
 impl ColumnStep for Sanitizer {
     fn apply(&self, batch: TableBatch, tally: &mut Tally) -> TableBatch {
         let mut batch = batch;
-        for (index, column) in batch.table.columns().iter().enumerate() {
-            let Some(limits) = Limits::of(column) else { continue };
+        for index in 0..batch.batch.num_columns() {
+            // What the configuration added is text of the sender.
+            let limits = batch.table.columns().get(index).map_or(Some(Limits::TEXT), Limits::of);
+            let Some(limits) = limits else { continue };
             let clean = batch.strings(index).and_then(|values| self.column(values, limits, tally));
             if let Some(values) = clean {
                 batch = batch.with_strings(index, values);

@@ -3,8 +3,12 @@
 //! Which columns a chain clears is known at start: every step says so. [`Clearance::of`] compares that with what can be raw,
 //! once, and refuses a pipeline that would write something raw; afterwards only its `Clearance` turns a batch into a [`Cleared`].
 
-use arrow_array::RecordBatch;
+use std::collections::BTreeSet;
 
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use super::layout::{self, LayoutError};
 use super::{Columns, Raw, Table, TableBatch};
 
 /// What some pipeline would write or expose raw, without a word of the user that it may.
@@ -22,15 +26,49 @@ pub struct Uncleared {
 #[derive(Clone, Copy, Debug)]
 pub struct Clearance(());
 
+/// What exporters allow to be written or exposed raw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    pub columns: Columns,
+    /// Added columns, as `table.column`.
+    pub added: BTreeSet<String>,
+}
+
+impl From<Columns> for Allowed {
+    fn from(columns: Columns) -> Allowed {
+        Allowed { columns, added: BTreeSet::new() }
+    }
+}
+
+impl Allowed {
+    /// Whether an added column, as `table.column`, may be raw.
+    pub fn allows(&self, added: &str) -> bool {
+        self.columns.has_added() || self.added.contains(added)
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub fn intersection(self, other: &Allowed) -> Allowed {
+        let both = |name: &&String| self.allows(name) && other.allows(name);
+        let added = self.added.union(&other.added).filter(both).cloned().collect();
+        Allowed { columns: self.columns.intersection(other.columns), added }
+    }
+}
+
 impl Clearance {
+    /// `added` are the added columns of text, as `table.column`, that the chain makes.
+    ///
     /// # Errors
     /// Names the columns that are neither cleared nor allowed.
-    pub fn of(cleared: Columns, allowed: Columns) -> Result<Clearance, Uncleared> {
-        let left = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]).without(cleared).without(allowed);
-        if left.is_empty() {
+    pub fn of(cleared: Columns, allowed: &Allowed, added: impl Iterator<Item = String>) -> Result<Clearance, Uncleared> {
+        let left = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]).without(cleared).without(allowed.columns);
+        let mut added: Vec<String> = added.filter(|name| left.has_added() && !allowed.allows(name)).collect();
+        let left = left.without(Columns::ADDED);
+        if left.is_empty() && added.is_empty() {
             return Ok(Clearance(()));
         }
         let mut names: Vec<String> = left.iter().map(|(table, column)| format!("{}.{}", table.name(), column.name)).collect();
+        names.append(&mut added);
         if left.has_labels() {
             names.push("labels of metric points".to_owned());
         }
@@ -56,6 +94,14 @@ impl Cleared {
 
     pub fn batch(&self) -> &RecordBatch {
         &self.batch
+    }
+
+    /// The same rows in another schema of their table: what the schema lacks is dropped, what the rows lack is NULL.
+    ///
+    /// # Errors
+    /// [`LayoutError::TypeChanged`] where a column of this name has another type.
+    pub fn conformed(&self, schema: &SchemaRef) -> Result<Cleared, LayoutError> {
+        Ok(Cleared { table: self.table, batch: layout::conform(&self.batch, schema)? })
     }
 
     pub fn rows(&self) -> usize {

@@ -117,22 +117,26 @@ pub(super) fn of(table: Table) -> &'static [Column] {
     }
 }
 
-/// A set of columns over all tables, and whether the labels of metric points are in it.
+/// A set of columns over all tables, and whether the labels of metric points and the text of added columns are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
     bits: [u32; 4],
     labels: bool,
+    added: bool,
 }
 
 impl Columns {
-    pub const NONE: Columns = Columns { bits: [0; 4], labels: false };
+    pub const NONE: Columns = Columns { bits: [0; 4], labels: false, added: false };
 
     /// No column, but the labels of metric points.
-    pub const LABELS: Columns = Columns { bits: [0; 4], labels: true };
+    pub const LABELS: Columns = Columns { labels: true, ..Columns::NONE };
 
-    /// Every column whose raw content is of this kind; the labels of points are `Raw::Text`.
+    /// No column of the tables' own, but the text of every one that the configuration adds.
+    pub const ADDED: Columns = Columns { added: true, ..Columns::NONE };
+
+    /// Every column whose raw content is of this kind; the labels of points and added columns are `Raw::Text`.
     pub fn with_raw(raw: &[Raw]) -> Columns {
-        let mut set = Columns { bits: [0; 4], labels: raw.contains(&Text) };
+        let mut set = Columns { bits: [0; 4], labels: raw.contains(&Text), added: raw.contains(&Text) };
         for table in Table::ALL {
             for (index, column) in table.columns().iter().enumerate() {
                 if raw.contains(&column.raw) {
@@ -145,11 +149,14 @@ impl Columns {
 
     /// The columns of this name, in whichever tables have one.
     pub fn named(name: &str) -> Columns {
+        Table::ALL.into_iter().fold(Columns::NONE, |all, table| all.union(Columns::one(table, name)))
+    }
+
+    /// One column of one table; none where it has no such column of its own.
+    pub fn one(table: Table, name: &str) -> Columns {
         let mut set = Columns::NONE;
-        for table in Table::ALL {
-            if let Some(index) = table.column(name) {
-                set.bits[table.index()] |= 1 << index;
-            }
+        if let Some(index) = table.column(name) {
+            set.bits[table.index()] |= 1 << index;
         }
         set
     }
@@ -158,7 +165,7 @@ impl Columns {
     pub fn union(self, other: Columns) -> Columns {
         let mut bits = self.bits;
         bits.iter_mut().zip(other.bits).for_each(|(mine, others)| *mine |= others);
-        Columns { bits, labels: self.labels || other.labels }
+        Columns { bits, labels: self.labels || other.labels, added: self.added || other.added }
     }
 
     #[must_use]
@@ -170,7 +177,7 @@ impl Columns {
     pub fn without(self, other: Columns) -> Columns {
         let mut bits = self.bits;
         bits.iter_mut().zip(other.bits).for_each(|(mine, others)| *mine &= !others);
-        Columns { bits, labels: self.labels && !other.labels }
+        Columns { bits, labels: self.labels && !other.labels, added: self.added && !other.added }
     }
 
     pub fn contains(self, table: Table, index: usize) -> bool {
@@ -180,6 +187,11 @@ impl Columns {
     /// Whether the labels of metric points are in the set.
     pub fn has_labels(self) -> bool {
         self.labels
+    }
+
+    /// Whether the text of added columns is in the set.
+    pub fn has_added(self) -> bool {
+        self.added
     }
 
     pub fn is_empty(self) -> bool {

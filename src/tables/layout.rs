@@ -60,7 +60,7 @@ pub enum LayoutError {
     #[error("a batch has {0} bytes after its last column")]
     Trailing(usize),
     #[error(
-        "held rows have column `{column}` as {held}, this version as {wanted}: let the version of floe that wrote them drain the log"
+        "held rows have column `{column}` as {held}, the table as {wanted}: let the version of floe, or the configuration, that wrote them drain the log, or rename the table's column"
     )]
     TypeChanged { column: String, held: DataType, wanted: DataType },
 }
@@ -79,11 +79,11 @@ struct StoredColumn {
     kind: ColumnType,
 }
 
-/// How this version lays out the rows of a table, to stand beside them: JSON, below 1 KiB.
-pub fn schema_bytes(table: Table) -> Vec<u8> {
-    let column = |column: &super::Column| StoredColumn { name: column.name.to_owned(), kind: column.kind };
-    let schema =
-        StoredSchema { layout: VERSION, table: table.name().to_owned(), columns: table.columns().iter().map(column).collect() };
+/// How rows of a table in this schema are laid out, to stand beside them: JSON, some 50 bytes a column.
+pub fn schema_bytes(table: Table, schema: &Schema) -> Vec<u8> {
+    let column = |field: &Arc<Field>| Some(StoredColumn { name: field.name().clone(), kind: ColumnType::of(field.data_type())? });
+    let columns = schema.fields().iter().filter_map(column).collect();
+    let schema = StoredSchema { layout: VERSION, table: table.name().to_owned(), columns };
     // Strings and numbers only: there is nothing in it that JSON could refuse.
     serde_json::to_vec(&schema).unwrap_or_default()
 }
@@ -128,34 +128,34 @@ impl Layout {
         decode::batch(&self.columns, &self.schema, bytes)
     }
 
-    /// The same in the schema that the table has in this version: a column that was not stored is NULL, one that is no more is dropped.
-    pub fn decode_conformed(&self, bytes: &[u8]) -> Result<RecordBatch, LayoutError> {
-        conform(&self.decode(bytes)?, self.table)
+    /// The same in the schema that the table has now: a column that was not stored is NULL, one that is no more is dropped.
+    pub fn decode_conformed(&self, bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, LayoutError> {
+        conform(&self.decode(bytes)?, schema)
     }
 }
 
-/// Brings a batch to the schema that the table has in this version: a missing column is NULL, an unknown one is dropped.
+/// Brings a batch to another schema: a missing column is NULL, an unknown one is dropped.
 ///
 /// # Errors
-/// [`LayoutError::TypeChanged`] where a column of this name has another type.
-pub fn conform(batch: &RecordBatch, table: Table) -> Result<RecordBatch, LayoutError> {
-    let schema = table.schema();
+/// [`LayoutError::TypeChanged`] where a column of this name has another type, and values.
+pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LayoutError> {
     if batch.schema_ref().fields() == schema.fields() {
         return Ok(batch.clone());
     }
-    let mut columns = Vec::with_capacity(table.columns().len());
-    for column in table.columns() {
-        let wanted = column.kind.arrow();
-        columns.push(match batch.column_by_name(column.name) {
-            Some(array) if *array.data_type() == wanted => Arc::clone(array),
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let wanted = field.data_type();
+        columns.push(match batch.column_by_name(field.name()) {
+            Some(array) if array.data_type() == wanted => Arc::clone(array),
+            Some(array) if array.null_count() == array.len() => new_null_array(wanted, batch.num_rows()),
             Some(array) => {
-                let held = array.data_type().clone();
-                return Err(LayoutError::TypeChanged { column: column.name.to_owned(), held, wanted });
+                let (held, wanted) = (array.data_type().clone(), wanted.clone());
+                return Err(LayoutError::TypeChanged { column: field.name().clone(), held, wanted });
             }
-            None => new_null_array(&wanted, batch.num_rows()),
+            None => new_null_array(wanted, batch.num_rows()),
         });
     }
-    Ok(assemble(schema, columns, batch.num_rows()))
+    Ok(assemble(Arc::clone(schema), columns, batch.num_rows()))
 }
 
 /// Only for columns whose types and lengths are those of the schema and of `rows`.
@@ -168,15 +168,16 @@ fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBat
 }
 
 impl Cleared {
-    /// Appends the rows as they lie in the log, in the layout of [`schema_bytes`] for their table.
+    /// Appends the rows as they lie in the log, in the layout of [`schema_bytes`] for their table and schema.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let rows = self.rows();
         put_varint(out, rows as u64);
-        for (index, (column, array)) in self.table().columns().iter().zip(self.batch().columns()).enumerate() {
+        for (index, array) in self.batch().columns().iter().enumerate() {
+            let Some(kind) = ColumnType::of(array.data_type()) else { continue };
             if !put_tag(out, array.as_ref(), index == 0) {
                 continue;
             }
-            match column.kind {
+            match kind {
                 ColumnType::String => put_text(out, array.as_ref()),
                 ColumnType::Boolean => {
                     let values = array.as_boolean();

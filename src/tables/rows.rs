@@ -1,15 +1,19 @@
 //! A row struct per table, and the builders that rows are pushed into.
 //!
 //! The fields are named as the columns; [`super::columns`] has their meaning. `date` and `hour` are no fields: the builder takes them
-//! from the event time, in UTC. Times are microseconds since 1970 in UTC.
+//! from the event time, in UTC. Times are microseconds since 1970 in UTC. `added` holds the values of the columns that the configuration
+//! adds, in their order; where it is short the rest is NULL.
 
+mod added;
 mod buffers;
 
 use std::borrow::Cow;
 
 use arrow_array::{ArrayRef, RecordBatch};
 
-use super::{Table, TableBatch};
+use super::{Schemas, Table, TableBatch};
+use added::Added;
+pub use added::Cell;
 use buffers::{Booleans, Dates, Hours, Numbers, Text, Times};
 
 /// One row of `invocations`.
@@ -29,6 +33,7 @@ pub struct InvocationRow<'a> {
     pub client_ip: Option<Cow<'a, str>>,
     pub region: Option<Cow<'a, str>>,
     pub colo: Option<Cow<'a, str>>,
+    pub added: Vec<Cell<'a>>,
 }
 
 /// One row of `rate_limits`.
@@ -42,6 +47,7 @@ pub struct RateLimitRow<'a> {
     pub limit_value: Option<i32>,
     pub region: Option<Cow<'a, str>>,
     pub colo: Option<Cow<'a, str>>,
+    pub added: Vec<Cell<'a>>,
 }
 
 /// One row of `deployments`.
@@ -57,6 +63,7 @@ pub struct DeploymentRow<'a> {
     pub source_map_size_bytes: Option<i64>,
     pub status: Option<Cow<'a, str>>,
     pub rollback_reason: Option<Cow<'a, str>>,
+    pub added: Vec<Cell<'a>>,
 }
 
 /// One row of `errors`.
@@ -71,6 +78,7 @@ pub struct ErrorRow<'a> {
     pub stack_trace: Option<Cow<'a, str>>,
     pub language: Option<Cow<'a, str>>,
     pub version: Option<Cow<'a, str>>,
+    pub added: Vec<Cell<'a>>,
 }
 
 /// The text that the rows of one request may hold together. A resource's value is copied into each of its rows, so a small request
@@ -89,6 +97,7 @@ pub struct RowBuilders {
     rate_limits: RateLimits,
     deployments: Deployments,
     errors: Errors,
+    added: [Added; Table::ALL.len()],
     text_bytes: usize,
 }
 
@@ -97,69 +106,91 @@ impl RowBuilders {
         RowBuilders::default()
     }
 
+    /// For tables with added columns.
+    pub fn with(schemas: &Schemas) -> RowBuilders {
+        let added = Table::ALL.map(|table| Added::to(table, &schemas[table.index()]));
+        RowBuilders { added, ..RowBuilders::default() }
+    }
+
     /// # Errors
     /// [`RowsFull`] past [`MAX_TEXT_BYTES`]; the row is left out.
     pub fn push_invocation(&mut self, row: &InvocationRow<'_>) -> Result<(), RowsFull> {
-        self.reserve(&[
-            Some(&row.invocation_id),
-            row.function_id.as_ref(),
-            row.language.as_ref(),
-            row.version.as_ref(),
-            row.error_type.as_ref(),
-            row.error_message.as_ref(),
-            row.client_ip.as_ref(),
-            row.region.as_ref(),
-            row.colo.as_ref(),
-        ])?;
+        self.reserve(
+            &[
+                Some(&row.invocation_id),
+                row.function_id.as_ref(),
+                row.language.as_ref(),
+                row.version.as_ref(),
+                row.error_type.as_ref(),
+                row.error_message.as_ref(),
+                row.client_ip.as_ref(),
+                row.region.as_ref(),
+                row.colo.as_ref(),
+            ],
+            &row.added,
+        )?;
         self.invocations.push(row);
+        self.added[Table::Invocations.index()].push(&row.added);
         Ok(())
     }
 
     /// # Errors
     /// [`RowsFull`] past [`MAX_TEXT_BYTES`]; the row is left out.
     pub fn push_rate_limit(&mut self, row: &RateLimitRow<'_>) -> Result<(), RowsFull> {
-        self.reserve(&[
-            Some(&row.event_id),
-            row.function_id.as_ref(),
-            row.client_ip.as_ref(),
-            row.limit_type.as_ref(),
-            row.region.as_ref(),
-            row.colo.as_ref(),
-        ])?;
+        self.reserve(
+            &[
+                Some(&row.event_id),
+                row.function_id.as_ref(),
+                row.client_ip.as_ref(),
+                row.limit_type.as_ref(),
+                row.region.as_ref(),
+                row.colo.as_ref(),
+            ],
+            &row.added,
+        )?;
         self.rate_limits.push(row);
+        self.added[Table::RateLimits.index()].push(&row.added);
         Ok(())
     }
 
     /// # Errors
     /// [`RowsFull`] past [`MAX_TEXT_BYTES`]; the row is left out.
     pub fn push_deployment(&mut self, row: &DeploymentRow<'_>) -> Result<(), RowsFull> {
-        self.reserve(&[
-            Some(&row.deployment_id),
-            row.function_id.as_ref(),
-            row.version.as_ref(),
-            row.previous_version.as_ref(),
-            row.deployed_by.as_ref(),
-            row.status.as_ref(),
-            row.rollback_reason.as_ref(),
-        ])?;
+        self.reserve(
+            &[
+                Some(&row.deployment_id),
+                row.function_id.as_ref(),
+                row.version.as_ref(),
+                row.previous_version.as_ref(),
+                row.deployed_by.as_ref(),
+                row.status.as_ref(),
+                row.rollback_reason.as_ref(),
+            ],
+            &row.added,
+        )?;
         self.deployments.push(row);
+        self.added[Table::Deployments.index()].push(&row.added);
         Ok(())
     }
 
     /// # Errors
     /// [`RowsFull`] past [`MAX_TEXT_BYTES`]; the row is left out.
     pub fn push_error(&mut self, row: &ErrorRow<'_>) -> Result<(), RowsFull> {
-        self.reserve(&[
-            Some(&row.error_id),
-            row.invocation_id.as_ref(),
-            row.function_id.as_ref(),
-            row.error_type.as_ref(),
-            row.error_message.as_ref(),
-            row.stack_trace.as_ref(),
-            row.language.as_ref(),
-            row.version.as_ref(),
-        ])?;
+        self.reserve(
+            &[
+                Some(&row.error_id),
+                row.invocation_id.as_ref(),
+                row.function_id.as_ref(),
+                row.error_type.as_ref(),
+                row.error_message.as_ref(),
+                row.stack_trace.as_ref(),
+                row.language.as_ref(),
+                row.version.as_ref(),
+            ],
+            &row.added,
+        )?;
         self.errors.push(row);
+        self.added[Table::Errors.index()].push(&row.added);
         Ok(())
     }
 
@@ -171,12 +202,15 @@ impl RowBuilders {
             (Table::Deployments, self.deployments.finish()),
             (Table::Errors, self.errors.finish()),
         ];
-        tables.into_iter().filter(|(_, columns)| !columns[0].is_empty()).map(|(table, columns)| batch(table, columns)).collect()
+        let filled = tables.into_iter().zip(self.added).filter(|((_, columns), _)| !columns[0].is_empty());
+        filled.map(|((table, columns), added)| batch(table, columns, added)).collect()
     }
 
     /// Takes the bytes of one row's text from what the request may still hold.
-    fn reserve(&mut self, texts: &[Option<&Cow<'_, str>>]) -> Result<(), RowsFull> {
-        let bytes = texts.iter().flatten().fold(self.text_bytes, |sum, text| sum.saturating_add(text.len()));
+    fn reserve(&mut self, texts: &[Option<&Cow<'_, str>>], added: &[Cell<'_>]) -> Result<(), RowsFull> {
+        let added = added.iter().filter_map(|cell| if let Cell::Text(text) = cell { text.as_ref() } else { None });
+        let texts = texts.iter().copied().flatten().chain(added);
+        let bytes = texts.fold(self.text_bytes, |sum, text| sum.saturating_add(text.len()));
         if bytes > MAX_TEXT_BYTES {
             return Err(RowsFull);
         }
@@ -185,10 +219,12 @@ impl RowBuilders {
     }
 }
 
-fn batch(table: Table, columns: Vec<ArrayRef>) -> TableBatch {
-    match RecordBatch::try_new(table.schema(), columns) {
+fn batch(table: Table, mut columns: Vec<ArrayRef>, added: Added) -> TableBatch {
+    let (schema, added) = added.finish(table);
+    columns.extend(added);
+    match RecordBatch::try_new(schema, columns) {
         Ok(batch) => TableBatch { table, batch },
-        // Types and order are fixed at compile time and held by a test; lengths are one push a row.
+        // Types and order are fixed at compile time and held by a test, added columns are made from the schema; lengths are one push a row.
         Err(error) => unreachable!("the columns of {} are those of its schema: {error}", table.name()),
     }
 }

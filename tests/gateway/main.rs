@@ -18,6 +18,7 @@ mod send;
 mod bad_bytes;
 mod bombs;
 mod cloudflare_worker;
+mod columns;
 mod configuration;
 mod crash;
 #[cfg(feature = "faults")]

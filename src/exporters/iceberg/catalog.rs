@@ -2,12 +2,14 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `columns` | adding the columns that the configuration adds to a table that lacks them |
 //! | `pinned` | the version that was looked at, posing as a catalog |
 //! | `sql` | the catalog in an SQLite file |
 //!
 //! The library's own `Transaction::commit` loads the table again, rebases on whatever head it finds, and repeats after a conflict. Handed
 //! a `Pinned` catalog it cannot: that one answers "load" with the table that was looked at, and takes a commit once.
 
+mod columns;
 mod pinned;
 pub(super) mod sql;
 
@@ -16,6 +18,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use iceberg::table::Table as IcebergTable;
@@ -84,6 +87,8 @@ impl Connector {
 pub(super) struct TableCatalog {
     connector: Arc<Connector>,
     table: Table,
+    /// Of the rows that come in, with what is added.
+    rows: SchemaRef,
     ident: TableIdent,
     writer: Uuid,
     looked: Mutex<Option<Looked>>,
@@ -102,12 +107,13 @@ pub(super) fn watermark_property(writer: Uuid) -> String {
 }
 
 impl TableCatalog {
-    pub(super) fn new(connector: Arc<Connector>, table: Table, writer: Uuid) -> TableCatalog {
+    pub(super) fn new(connector: Arc<Connector>, table: Table, rows: &SchemaRef, writer: Uuid) -> TableCatalog {
         let namespace = namespace(&connector.config);
         TableCatalog {
             ident: TableIdent::new(namespace, table.name().to_owned()),
             connector,
             table,
+            rows: Arc::clone(rows),
             writer,
             looked: Mutex::new(None),
         }
@@ -146,7 +152,7 @@ impl TableCatalog {
                 unless_there(catalog.create_namespace(&namespace, HashMap::new()).await)?;
             }
         }
-        unless_there(catalog.create_table(namespace, schema::creation(self.table)?).await)
+        unless_there(catalog.create_table(namespace, schema::creation(self.table, &self.rows)?).await)
     }
 
     fn read(&self, metadata: &TableMetadata, target: &Target) -> Look {
@@ -235,8 +241,8 @@ impl TableCatalog {
 impl Catalog for TableCatalog {
     async fn look(&self) -> Result<Look, CatalogError> {
         let timed_out = |_| CatalogError::Unreachable(format!("no answer within {} s", LOOK_TIMEOUT.as_secs()));
-        let table = tokio::time::timeout(LOOK_TIMEOUT, self.load()).await.map_err(timed_out)??;
-        let target = Target::of(self.table, table.metadata(), table.file_io()).map_err(CatalogError::Incompatible)?;
+        let table = tokio::time::timeout(LOOK_TIMEOUT, self.load_widened()).await.map_err(timed_out)??;
+        let target = Target::of(self.table, &self.rows, table.metadata(), table.file_io()).map_err(CatalogError::Incompatible)?;
         let look = self.read(table.metadata(), &target);
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Looked { table, target: Arc::new(target) });
         Ok(look)
@@ -304,6 +310,8 @@ pub struct TableInfo {
     /// Per log: its writer id and the position up to which its rows are in the table.
     pub watermarks: Vec<(Uuid, Position)>,
     pub metadata_location: String,
+    /// Name and Iceberg type, in the order of the schema.
+    pub columns: Vec<(String, String)>,
 }
 
 /// The tables that exist, in the order of [`Table::ALL`].
@@ -336,7 +344,9 @@ fn info(table: &IcebergTable) -> TableInfo {
         })
         .collect();
     watermarks.sort_unstable();
+    let fields = metadata.current_schema().as_struct().fields();
     TableInfo {
+        columns: fields.iter().map(|field| (field.name.clone(), field.field_type.to_string())).collect(),
         name: table.identifier().to_string(),
         rows: total("total-records"),
         files: total("total-data-files"),

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ByteSize, Span};
-use crate::tables::Columns;
+use crate::tables::added::is_name;
+use crate::tables::{Allowed, Columns, Table};
 
 /// `exporters: { iceberg: … }`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -18,7 +19,8 @@ pub struct IcebergConfig {
     pub namespace: Namespace,
     pub commit: CommitConfig,
     pub file: FileConfig,
-    /// Columns that may be written raw. A pipeline that would write any other raw column is refused.
+    /// Columns that may be written raw: `client_ip` of every table that has one, or `invocations.tenant` of one table, which may be an added
+    /// column. A pipeline that would write any other raw column is refused.
     pub allow_raw: Vec<ColumnName>,
 }
 
@@ -73,7 +75,7 @@ pub struct RowGroupRows(usize);
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(Vec<String>);
 
-/// The name of a column of at least one of the tables.
+/// The name of a column of at least one of the tables, or a table and a column of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 pub struct ColumnName(String);
@@ -96,8 +98,16 @@ impl IcebergConfig {
     }
 
     /// The columns that `allow_raw` names, in whichever tables have them.
-    pub fn allowed(&self) -> Columns {
-        self.allow_raw.iter().fold(Columns::NONE, |all, name| all.union(Columns::named(&name.0)))
+    pub fn allowed(&self) -> Allowed {
+        let mut allowed = Allowed::default();
+        for name in &self.allow_raw {
+            let columns = name.columns();
+            if columns.is_empty() {
+                allowed.added.insert(name.0.clone());
+            }
+            allowed.columns = allowed.columns.union(columns);
+        }
+        allowed
     }
 }
 
@@ -180,6 +190,14 @@ impl TryFrom<String> for Namespace {
 }
 
 impl ColumnName {
+    /// None where it names an added column.
+    fn columns(&self) -> Columns {
+        match self.0.split_once('.').map(|(table, column)| (Table::from_name(table), column)) {
+            Some((Some(table), column)) => Columns::one(table, column),
+            _ => Columns::named(&self.0),
+        }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -189,8 +207,13 @@ impl TryFrom<String> for ColumnName {
     type Error = String;
 
     fn try_from(name: String) -> Result<ColumnName, String> {
-        if Columns::named(&name).is_empty() {
-            return Err(format!("expected the name of a column such as `client_ip`, found `{name}`, which no table has"));
+        // Which columns are added is known only when the whole file is read; one that is not added is not missed.
+        let of_table = name.split_once('.').is_some_and(|(table, column)| Table::from_name(table).is_some() && is_name(column));
+        if !of_table && Columns::named(&name).is_empty() {
+            return Err(format!(
+                "expected the name of a column such as `client_ip`, found `{name}`, which no table has; name an added column with its table, \
+                 such as `invocations.tenant`"
+            ));
         }
         Ok(ColumnName(name))
     }
@@ -294,7 +317,18 @@ mod tests {
     #[test]
     fn raw_columns_are_allowed_by_name_in_every_table_that_has_them() {
         let config = check("allow_raw: [client_ip]").expect("parses");
-        let tables: Vec<&str> = config.allowed().iter().map(|(table, _)| table.name()).collect();
+        let tables: Vec<&str> = config.allowed().columns.iter().map(|(table, _)| table.name()).collect();
         assert_eq!(tables, ["invocations", "rate_limits"]);
+    }
+
+    #[test]
+    fn a_raw_column_of_one_table_is_allowed_there_and_may_be_an_added_one() {
+        let allowed = check("allow_raw: [rate_limits.client_ip, errors.tenant]").expect("parses").allowed();
+        assert_eq!(allowed.columns, Columns::one(Table::RateLimits, "client_ip"));
+        assert!(allowed.allows("errors.tenant") && !allowed.allows("invocations.tenant"));
+        for name in ["tenant", "visits.tenant", "errors.", "errors.a.b"] {
+            let error = check(&format!("allow_raw: [{name}]")).expect_err(name);
+            assert!(error.contains(&format!("found `{name}`")), "{error}");
+        }
     }
 }

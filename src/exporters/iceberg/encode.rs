@@ -180,7 +180,7 @@ impl Encoding {
                 &mut stale.insert((Arc::clone(&held.schema), layout)).1
             }
         };
-        let batch = layout.decode_conformed(&held.bytes).map_err(|error| lasting(&error))?;
+        let batch = layout.decode_conformed(&held.bytes, &self.target.rows).map_err(|error| lasting(&error))?;
         if layout.table() != self.target.table {
             return Err(lasting(&format_args!("rows of table {}", layout.table().name())));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef as ArrowSchemaRef;
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::io::FileIO;
 use iceberg::spec::{
@@ -13,7 +13,11 @@ use iceberg::spec::{
 use iceberg::{Error, TableCreation};
 
 use super::committer::Shape;
+use crate::tables::added::added_fields;
 use crate::tables::{ColumnType, Table};
+
+/// The field doc of an added column.
+const ADDED_DOC: &str = "Added by the configuration of floe";
 
 /// The field id of the first partition field; the next one has the next id.
 const FIRST_PARTITION_FIELD: i32 = 1000;
@@ -33,7 +37,10 @@ pub(super) struct Target {
     pub(super) schema: SchemaRef,
     /// The same schema for Parquet, with field ids.
     pub(super) arrow: ArrowSchemaRef,
-    /// For every field of the schema, the column of ours it takes; `None` is NULL.
+    /// What rows of the log are brought to: the columns of ours, then every other one of the table that floe could have added. What the
+    /// configuration adds no longer is still written for the rows that have it.
+    pub(super) rows: ArrowSchemaRef,
+    /// For every field of the schema, the column of `rows` it takes; `None` is NULL.
     pub(super) sources: Vec<Option<usize>>,
     /// The partition fields: name and the column of ours.
     pub(super) partition: Vec<(String, usize)>,
@@ -45,11 +52,11 @@ pub(super) struct Target {
 }
 
 /// How the table is created: field ids in column order, every field optional and with its doc, identity partitions, format version 2.
-pub(super) fn creation(table: Table) -> Result<TableCreation, Error> {
-    let fields = table.columns().iter().zip(1..).map(|(column, id)| {
-        let kind = Type::Primitive(primitive(column.kind));
-        Arc::new(NestedField::optional(id, column.name, kind).with_doc(column.doc))
-    });
+/// `rows` is the schema of its rows, with what is added.
+pub(super) fn creation(table: Table, rows: &ArrowSchema) -> Result<TableCreation, Error> {
+    let own = table.columns().iter().map(|column| (column.name, column.kind, column.doc));
+    let added = added_fields(table, rows).map(|(name, kind)| (name, kind, ADDED_DOC));
+    let fields = own.chain(added).zip(1..).map(|((name, kind, doc), id)| field(id, name, kind, doc));
     let schema = Schema::builder().with_fields(fields).build()?;
     let spec = table.partition_by().iter().zip(FIRST_PARTITION_FIELD..).map(|(name, id)| UnboundPartitionField {
         source_id: field_id(table, name),
@@ -72,18 +79,36 @@ pub(super) fn creation(table: Table) -> Result<TableCreation, Error> {
         .build())
 }
 
+/// The current schema with the added columns that it lacks behind its own; `None` where it has them all. Ids are new ones: one that was
+/// ever given away, also to a column that was dropped, is never used again.
+pub(super) fn widened(table: Table, rows: &ArrowSchema, metadata: &TableMetadata) -> Result<Option<Schema>, Error> {
+    let schema = metadata.current_schema();
+    let missing = added_fields(table, rows).filter(|(name, _)| schema.field_by_name(name).is_none());
+    let missing: Vec<_> =
+        missing.zip(metadata.last_column_id() + 1..).map(|((name, kind), id)| field(id, name, kind, ADDED_DOC)).collect();
+    if missing.is_empty() {
+        return Ok(None);
+    }
+    let fields = schema.as_struct().fields().iter().cloned().chain(missing);
+    let identifiers = schema.identifier_field_ids();
+    Schema::builder().with_fields(fields).with_identifier_field_ids(identifiers).build().map(Some)
+}
+
 impl Target {
+    /// `rows` is the schema of the rows that come in, with what is added.
+    ///
     /// # Errors
     /// Says which column or partition field of the table floe cannot write, and what it expects.
-    pub(super) fn of(table: Table, metadata: &TableMetadata, io: &FileIO) -> Result<Target, String> {
+    pub(super) fn of(table: Table, rows: &ArrowSchema, metadata: &TableMetadata, io: &FileIO) -> Result<Target, String> {
         let schema = metadata.current_schema();
-        for column in table.columns() {
-            let expected = primitive(column.kind);
-            let Some(field) = schema.field_by_name(column.name) else {
-                return Err(format!("column `{}` is missing: add it, optional, as {expected}", column.name));
+        let own = table.columns().iter().map(|column| (column.name, column.kind));
+        for (name, kind) in own.chain(added_fields(table, rows)) {
+            let expected = primitive(kind);
+            let Some(field) = schema.field_by_name(name) else {
+                return Err(format!("column `{name}` is missing: add it, optional, as {expected}"));
             };
             if !fits(&expected, &field.field_type) {
-                return Err(format!("column `{}` is {}, expected {expected}", column.name, field.field_type));
+                return Err(format!("column `{name}` is {}, expected {expected}", field.field_type));
             }
         }
         let fields = schema.as_struct().fields();
@@ -93,7 +118,8 @@ impl Target {
                 field.name
             ));
         }
-        let sources: Vec<Option<usize>> = fields.iter().map(|field| table.column(&field.name)).collect();
+        let rows = rows_of(table, schema);
+        let sources: Vec<Option<usize>> = fields.iter().map(|field| rows.index_of(&field.name).ok()).collect();
         let ids: HashMap<i32, usize> =
             fields.iter().zip(&sources).filter_map(|(field, source)| Some((field.id, (*source)?))).collect();
         let arrow = schema_to_arrow_schema(schema).map_err(|error| error.to_string())?;
@@ -106,6 +132,7 @@ impl Target {
             },
             schema: Arc::clone(schema),
             arrow: Arc::new(arrow),
+            rows: Arc::new(rows),
             sources,
             partition: partition(table, metadata, &ids)?,
             sort_order: sort_order(table, metadata, &ids),
@@ -113,6 +140,24 @@ impl Target {
             io: io.clone(),
         })
     }
+}
+
+fn field(id: i32, name: &str, kind: ColumnType, doc: &str) -> Arc<NestedField> {
+    Arc::new(NestedField::optional(id, name, Type::Primitive(primitive(kind))).with_doc(doc))
+}
+
+/// See [`Target::rows`].
+fn rows_of(table: Table, schema: &Schema) -> ArrowSchema {
+    let others = schema.as_struct().fields().iter().filter(|field| table.column(&field.name).is_none());
+    let others = others.filter_map(|field| Some((field.name.as_str(), column_type(&field.field_type)?)));
+    let own = table.columns().iter().map(|column| (column.name, column.kind));
+    ArrowSchema::new(own.chain(others).map(|(name, kind)| ArrowField::new(name, kind.arrow(), true)).collect::<Vec<_>>())
+}
+
+/// The type of ours that is written as this one.
+fn column_type(found: &Type) -> Option<ColumnType> {
+    use ColumnType::{Boolean, Date, Double, Int, Long, String, Timestamp};
+    [String, Timestamp, Double, Boolean, Long, Int, Date].into_iter().find(|kind| fits(&primitive(*kind), found))
 }
 
 /// The Iceberg type of a column.
@@ -150,7 +195,10 @@ fn partition(table: Table, metadata: &TableMetadata, ids: &HashMap<i32, usize>) 
     let mut fields = Vec::new();
     for field in metadata.default_partition_spec().fields() {
         let source = ids.get(&field.source_id).copied().filter(|_| field.transform == Transform::Identity);
-        match source.filter(|index| matches!(table.columns()[*index].kind, ColumnType::Date | ColumnType::Int)) {
+        let is_level = |index: &usize| {
+            table.columns().get(*index).is_some_and(|column| matches!(column.kind, ColumnType::Date | ColumnType::Int))
+        };
+        match source.filter(is_level) {
             Some(index) => fields.push((field.name.clone(), index)),
             None => {
                 return Err(format!(
@@ -186,6 +234,7 @@ mod tests {
     use iceberg::spec::TableMetadataBuilder;
 
     use super::*;
+    use crate::tables::Additions;
 
     fn metadata(creation: TableCreation) -> TableMetadata {
         let creation = TableCreation { location: Some("file:///w/t".to_owned()), ..creation };
@@ -193,13 +242,13 @@ mod tests {
     }
 
     fn check(table: Table, change: impl FnOnce(&mut TableCreation)) -> Result<Target, String> {
-        let mut creation = creation(table).expect("valid");
+        let mut creation = creation(table, &table.schema()).expect("valid");
         change(&mut creation);
-        Target::of(table, &metadata(creation), &FileIO::new_with_memory())
+        Target::of(table, &table.schema(), &metadata(creation), &FileIO::new_with_memory())
     }
 
     fn with_fields(change: impl Fn(&mut Vec<NestedField>)) -> Schema {
-        let schema = creation(Table::Errors).expect("valid").schema;
+        let schema = creation(Table::Errors, &Table::Errors.schema()).expect("valid").schema;
         let mut fields: Vec<NestedField> = schema.as_struct().fields().iter().map(|field| (**field).clone()).collect();
         change(&mut fields);
         Schema::builder().with_fields(fields.into_iter().map(Arc::new)).build().expect("valid")
@@ -208,7 +257,7 @@ mod tests {
     #[test]
     fn tables_are_created_with_ids_docs_partitions_and_order() {
         for table in Table::ALL {
-            let metadata = metadata(creation(table).expect("valid"));
+            let metadata = metadata(creation(table, &table.schema()).expect("valid"));
             for (column, id) in table.columns().iter().zip(1..) {
                 let field = metadata.current_schema().field_by_id(id).expect("there");
                 assert_eq!((field.name.as_str(), field.doc.as_deref(), field.required), (column.name, Some(column.doc), false));
@@ -251,11 +300,45 @@ mod tests {
     #[test]
     fn a_column_of_others_is_null_and_a_time_without_zone_is_taken() {
         let schema = with_fields(|fields| {
-            fields.push(NestedField::optional(11, "tenant", Type::Primitive(PrimitiveType::String)));
+            fields.push(NestedField::optional(11, "price", Type::Primitive(PrimitiveType::Float)));
             *fields[3].field_type = Type::Primitive(PrimitiveType::Timestamp);
         });
         let target = check(Table::Errors, |creation| creation.schema = schema).expect("fits");
         assert_eq!(target.sources.last(), Some(&None));
+    }
+
+    fn with_tenant(kind: ColumnType) -> ArrowSchema {
+        let mut additions = Additions::default();
+        additions.add(Table::Errors, "tenant", kind).expect("new");
+        ArrowSchema::clone(&additions.schemas()[Table::Errors.index()])
+    }
+
+    #[test]
+    fn an_added_column_is_made_with_the_table_or_behind_its_own_with_an_id_never_used() {
+        let rows = with_tenant(ColumnType::String);
+        let made = metadata(creation(Table::Errors, &rows).expect("valid"));
+        assert_eq!(made.current_schema().field_by_name("tenant").expect("there").id, 11);
+        assert_eq!(widened(Table::Errors, &rows, &made).expect("valid"), None);
+
+        let live = metadata(creation(Table::Errors, &Table::Errors.schema()).expect("valid"));
+        let dropped = live.into_builder(None).add_current_schema(with_fields(|fields| {
+            fields.push(NestedField::optional(11, "dropped", Type::Primitive(PrimitiveType::Long)));
+        }));
+        let dropped = dropped.and_then(|builder| builder.set_current_schema(0)).expect("valid").build().expect("valid").metadata;
+        let schema = widened(Table::Errors, &rows, &dropped).expect("valid").expect("wider");
+        assert_eq!(schema.field_by_name("tenant").expect("there").id, 12);
+        assert_eq!(schema.as_struct().fields()[..10], dropped.current_schema().as_struct().fields()[..]);
+    }
+
+    #[test]
+    fn an_added_column_of_another_type_is_named_and_one_of_yore_is_still_written() {
+        let made = metadata(creation(Table::Errors, &with_tenant(ColumnType::String)).expect("valid"));
+        let io = FileIO::new_with_memory();
+        let error = Target::of(Table::Errors, &with_tenant(ColumnType::Long), &made, &io).expect_err("does not fit");
+        assert_eq!(error, "column `tenant` is string, expected long");
+        let target = Target::of(Table::Errors, &Table::Errors.schema(), &made, &io).expect("fits");
+        assert_eq!(target.sources.last(), Some(&Some(10)));
+        assert_eq!(target.rows.field(10).name(), "tenant");
     }
 
     #[test]

@@ -20,6 +20,8 @@ use super::*;
 use crate::tables::{Clearance, Columns, Raw, TableBatch};
 use crate::wal::{Entry, Intent, Payload, Position, WalConfig};
 
+mod added;
+
 /// 2026-11-24T00:00:00Z.
 const MIDNIGHT: i64 = 1_795_478_400_000_000;
 const HOUR: i64 = 3_600_000_000;
@@ -50,7 +52,7 @@ impl Place {
 
     fn open(&self, name: &str) -> Wal {
         let config = WalConfig { directory: self.path(name), ..WalConfig::default() };
-        Wal::open(&config, IcebergExporter::streams("iceberg")).expect("opened").0
+        Wal::open(&config, IcebergExporter::streams("iceberg", &Table::ALL.map(Table::schema))).expect("opened").0
     }
 
     /// Appends so many invocations, one request an hour of the day; ids are never used twice.
@@ -59,7 +61,8 @@ impl Place {
             self.next += 1;
             let batch = invocations(self.next, hour, rows);
             let clearance =
-                Clearance::of(Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]), Columns::NONE).expect("all clear");
+                Clearance::of(Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]), &Columns::NONE.into(), [].into_iter())
+                    .expect("all clear");
             let mut bytes = Vec::new();
             clearance.clear(TableBatch { table: Table::Invocations, batch }).encode(&mut bytes);
             let rows = u32::try_from(rows).expect("few");
@@ -103,7 +106,7 @@ fn streams() -> [StreamId; 4] {
 }
 
 fn start(place: &Place, wal: &Wal) -> IcebergExporter {
-    IcebergExporter::start("iceberg", &place.config(), wal, streams()).expect("started")
+    IcebergExporter::start("iceberg", &place.config(), wal, streams(), &Table::ALL.map(Table::schema)).expect("started")
 }
 
 fn invocations(request: u64, hour: i64, rows: usize) -> RecordBatch {
@@ -245,7 +248,8 @@ async fn a_start_does_not_wait_for_the_warehouse() {
 
 /// A committer and its catalog by hand, up to the answer of its first commit of rows.
 async fn send_by_hand(place: &Place, wal: &Wal) -> (TableCatalog, Attempt, Answer) {
-    let catalog = TableCatalog::new(Arc::new(Connector::new(place.config())), Table::Invocations, wal.writer_id());
+    let connector = Arc::new(Connector::new(place.config()));
+    let catalog = TableCatalog::new(connector, Table::Invocations, &Table::Invocations.schema(), wal.writer_id());
     let encoder = Encoder::start().expect("a thread");
     let cut = Cut { max_age: Duration::ZERO, max_bytes: 1 << 30 };
     let mut committer = Committer::new(cut, wal.recorded(StreamId(0)), wal.intents(StreamId(0)));
@@ -327,7 +331,7 @@ async fn a_table_that_does_not_fit_stops_and_says_which_column() {
     let connection = catalog::sql::connect(&place.config().catalog).await.expect("a catalog");
     let namespace = iceberg::NamespaceIdent::new("analytics".to_owned());
     connection.catalog().create_namespace(&namespace, std::collections::HashMap::new()).await.expect("created");
-    let mut creation = schema::creation(Table::Errors).expect("valid");
+    let mut creation = schema::creation(Table::Errors, &Table::Errors.schema()).expect("valid");
     creation.name = "invocations".to_owned();
     connection.catalog().create_table(&namespace, creation).await.expect("created");
     let wal = place.open("wal");

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::tables::{Columns, Raw, Table};
+use crate::tables::{Columns, Raw};
 
 /// The columns that become labels or values. No id and no address is among them, and none ever is.
 const EXPOSED: [&str; 8] =
@@ -50,7 +50,7 @@ impl PrometheusConfig {
     /// The columns that a chain need not clear for this exporter: those it never exposes, and those of `allow_raw`.
     pub fn allowed(&self) -> Columns {
         let every = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]);
-        let exposed = EXPOSED.iter().fold(labels(), |set, name| set.union(Columns::named(name)));
+        let exposed = EXPOSED.iter().fold(Columns::LABELS, |set, name| set.union(Columns::named(name)));
         every.without(exposed).union(self.allow_raw.columns())
     }
 }
@@ -91,18 +91,13 @@ impl AllowRaw {
 
 /// What one name of `allow_raw` allows.
 fn named(name: &str) -> Columns {
-    if name == LABELS { labels() } else { Columns::named(name) }
-}
-
-/// The labels of metric points, and no column.
-fn labels() -> Columns {
-    let columns = Table::ALL.into_iter().flat_map(Table::columns);
-    columns.fold(Columns::with_raw(&[Raw::Text]), |set, column| set.without(Columns::named(column.name)))
+    if name == LABELS { Columns::LABELS } else { Columns::named(name) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::Table;
 
     fn parse(yaml: &str) -> Result<PrometheusConfig, String> {
         serde_saphyr::from_str(yaml).map_err(|error| error.to_string())

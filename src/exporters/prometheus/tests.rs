@@ -284,7 +284,8 @@ fn rows() -> Vec<Cleared> {
     })
     .unwrap();
     rows.push_deployment(&DeploymentRow { status: Some("success".into()), ..DeploymentRow::default() }).unwrap();
-    let clearance = Clearance::of(Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]), Columns::NONE).unwrap();
+    let clearance =
+        Clearance::of(Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]), &Columns::NONE.into(), [].into_iter()).unwrap();
     rows.finish().into_iter().map(|batch| clearance.clear(batch)).collect()
 }
 

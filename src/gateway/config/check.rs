@@ -1,10 +1,11 @@
-//! What must hold between the sections: ids are defined, tables have one writer, rows have a way.
+//! What must hold between the sections: ids are defined, tables have one writer, columns one type, rows a way.
 
-use super::{Config, ExporterConfig, signal_of};
+use super::{Config, ExporterConfig, maps_to, signal_of};
 use crate::config::document::PipelineRefs;
 use crate::config::error::did_you_mean;
 use crate::config::{Component as _, ComponentId, ConfigError, Place, Placed};
 use crate::processors::ProcessorConfig;
+use crate::tables::Additions;
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let pipelines = &config.service.pipelines;
@@ -13,6 +14,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     }
     check_extensions(config)?;
     check_destinations(config)?;
+    check_additions(config)?;
     pipelines.iter().try_for_each(|(id, pipeline)| check_pipeline(config, id, pipeline))
 }
 
@@ -49,6 +51,27 @@ fn check_destinations(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::at(place, message));
         }
         seen.push((tables, id));
+    }
+    Ok(())
+}
+
+/// An added column has one type in an exporter's tables, whichever `map` fills it.
+fn check_additions(config: &Config) -> Result<(), ConfigError> {
+    for exporter in config.exporters.ids() {
+        let mut all = Additions::default();
+        let mut before: Vec<&ComponentId> = Vec::new();
+        for (id, map) in maps_to(config, exporter) {
+            if let Err(clash) = all.join(&map.additions()) {
+                let others: Vec<String> = before.iter().map(|other| format!("`{other}`")).collect();
+                let message = format!(
+                    "exporter `{exporter}` is fed by {} and `{}`, and {clash}, expected one type: change one of them",
+                    others.join(", "),
+                    id.value
+                );
+                return Err(ConfigError::at(&id.place, message));
+            }
+            before.push(&id.value);
+        }
     }
     Ok(())
 }

@@ -107,3 +107,29 @@ fn the_schema_has_every_setting_that_the_types_have() {
     compare(&root, &root["properties"]["service"], &["service"], &mut seen);
     assert!(seen > 60, "only {seen} settings were compared");
 }
+
+#[test]
+fn an_added_column_has_one_type_in_the_tables_of_an_exporter() {
+    let config = |kind: &str, exporter: &str| {
+        format!(
+            "receivers: {{ otlp: }}\n\
+             processors:\n  \
+               map: {{ columns: {{ errors: {{ n: {{ attribute: n, type: long }} }} }} }}\n  \
+               map/logs: {{ columns: {{ errors: {{ n: {{ attribute: n, type: {kind} }} }} }} }}\n\
+             exporters: {{ iceberg: , iceberg/logs: {{ namespace: logs }} }}\n\
+             service:\n  \
+               pipelines:\n    \
+                 traces: {{ receivers: [otlp], processors: [map], exporters: [iceberg] }}\n    \
+                 logs: {{ receivers: [otlp], processors: [map/logs], exporters: [{exporter}] }}\n"
+        )
+    };
+    let read = |yaml: &str| {
+        let source = Source { path: "a.yaml".into(), text: yaml.to_owned() };
+        read(&Sources::from(source)).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(&config("long", "iceberg")), Ok(()));
+    assert_eq!(read(&config("double", "iceberg/logs")), Ok(()));
+    let said = read(&config("double", "iceberg")).unwrap_err();
+    assert!(said.contains("`iceberg` is fed by `map/logs` and `map`, and `errors.n` is added as double and as long"), "{said}");
+    assert!(said.starts_with("a.yaml:8:"), "{said}");
+}

@@ -13,7 +13,7 @@ use crate::processors::truncate_stack::TruncateStack;
 use crate::processors::{ColumnStep, Destinations, RecordStep};
 use crate::signals::Signal;
 use crate::signals::attributes::Keys;
-use crate::tables::{Clearance, Columns, Raw, Uncleared};
+use crate::tables::{Additions, Allowed, Clearance, Columns, Raw, Uncleared};
 
 /// The gateway's own keys, for processors whose settings name none.
 #[derive(Clone, Copy)]
@@ -72,7 +72,7 @@ enum Rank {
 impl Chain {
     /// The chain of these processors, in their order.
     ///
-    /// `exporters` are those of the pipeline, in its order: [`Destinations`] are places among them. `allowed_raw` are the columns, and [`Columns::LABELS`], that every exporter of the pipeline may have raw.
+    /// `exporters` are those of the pipeline, in its order: [`Destinations`] are places among them. `allowed_raw` is what every exporter of the pipeline may have raw.
     ///
     /// # Errors
     /// [`ChainError`]: an order that cannot be meant, a step that cannot be built, or something raw that would be written.
@@ -80,7 +80,7 @@ impl Chain {
         signal: Signal,
         processors: &[(&ComponentId, &ProcessorConfig)],
         exporters: &[&ComponentId],
-        allowed_raw: Columns,
+        allowed_raw: &Allowed,
         secrets: &ChainKeys<'_>,
     ) -> Result<Chain, ChainError> {
         if exporters.len() > Destinations::MAX {
@@ -94,12 +94,12 @@ impl Chain {
         for (id, config) in processors {
             builder.add(id, config)?;
         }
-        let Builder { keys, record_steps, map, column_steps, .. } = builder;
+        let Builder { keys, record_steps, map, additions, column_steps, .. } = builder;
         let cleared = column_steps.iter().fold(Columns::NONE, |cleared, step| match step {
             ChainStep::Column(step) => cleared.union(step.clears()),
             ChainStep::Route(_) => cleared,
         });
-        let clearance = Clearance::of(cleared.union(never_made(signal, map.is_some())), allowed_raw)?;
+        let clearance = Clearance::of(cleared.union(never_made(signal, map.is_some())), allowed_raw, additions.texts())?;
         Ok(Chain { signal, keys, record_steps, map: map.map(|map| (map, clearance)), column_steps })
     }
 }
@@ -120,6 +120,7 @@ struct Builder<'a> {
     keys: Keys,
     record_steps: Vec<Box<dyn RecordStep>>,
     map: Option<Mapping>,
+    additions: Additions,
     column_steps: Vec<ChainStep>,
     /// The first step that does not work on records.
     past_records: Option<ComponentId>,
@@ -140,6 +141,7 @@ impl<'a> Builder<'a> {
             keys: Keys::default(),
             record_steps: Vec::new(),
             map: None,
+            additions: Additions::default(),
             column_steps: Vec::new(),
             past_records: None,
             protected: None,
@@ -166,6 +168,7 @@ impl<'a> Builder<'a> {
                 let key = config.id_key.as_ref().map_or(self.secrets.id_key, |key| key.expose().as_bytes());
                 let map = Mapping::new(config, key, &mut self.keys);
                 self.map = Some(map.map_err(|reason| ChainError::Map { id: id.clone(), reason: Box::new(reason) })?);
+                self.additions = config.additions();
                 self.past_records.get_or_insert_with(|| id.clone());
                 Ok(())
             }

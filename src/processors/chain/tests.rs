@@ -6,7 +6,7 @@ use prost::Message;
 use super::*;
 use crate::config::Components;
 use crate::processors::config::ProcessorConfig;
-use crate::tables::Columns;
+use crate::tables::{Allowed, Columns, Raw};
 
 const KEYS: ChainKeys<'static> = ChainKeys { id_key: b"an id key of tests", ip_key: b"an ip key of tests" };
 
@@ -16,12 +16,12 @@ const WHOLE: &str = "map: {}\nsanitize: {}\nhash_ip: {}\ntruncate_stack: {}\n";
 const NOW: Timestamp = Timestamp(1_795_521_600_000_000_000);
 
 /// The chain of the processors in the order of the YAML.
-fn build_allowing(signal: Signal, processors: &str, allowed: Columns) -> Result<Chain, String> {
+fn build_allowing(signal: Signal, processors: &str, allowed: impl Into<Allowed>) -> Result<Chain, String> {
     let components: Components<ProcessorConfig> =
         crate::config::source::from_str(processors).map_err(|error| error.to_string())?;
     let processors: Vec<_> = components.iter().collect();
     let exporters = ["iceberg".parse().unwrap(), "iceberg/eu".parse().unwrap(), "prometheus".parse().unwrap()];
-    Chain::build(signal, &processors, &exporters.each_ref(), allowed, &KEYS).map_err(|error| error.to_string())
+    Chain::build(signal, &processors, &exporters.each_ref(), &allowed.into(), &KEYS).map_err(|error| error.to_string())
 }
 
 fn build(signal: Signal, processors: &str) -> Result<Chain, String> {
@@ -50,6 +50,21 @@ fn the_chains_of_the_default_configuration_are_built() {
     }
     assert!(build(Signal::Metrics, "sanitize: {}").is_ok());
     assert!(build(Signal::Metrics, WHOLE).is_ok());
+}
+
+#[test]
+fn added_text_is_raw_until_it_is_sanitised_or_allowed() {
+    let map = "map: { columns: { invocations: { tenant: { attribute: t, type: string }, n: { attribute: n, type: long } } } }\n";
+    let named = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]).without(Columns::ADDED);
+    let said = build_allowing(Signal::Traces, map, named).unwrap_err();
+    assert!(said.starts_with("invocations.tenant would be written or exposed raw"), "{said}");
+    let allowed = |name: &str| Allowed { columns: named, added: [name.to_owned()].into() };
+    assert!(build_allowing(Signal::Traces, map, allowed("errors.tenant")).is_err());
+    assert!(build_allowing(Signal::Traces, map, allowed("invocations.tenant")).is_ok());
+    assert!(build(Signal::Traces, &WHOLE.replace("map: {}\n", map)).is_ok());
+    let both = allowed("invocations.tenant").intersection(&Columns::ADDED.into());
+    assert_eq!(both.added, ["invocations.tenant".to_owned()].into());
+    assert!(!allowed("invocations.tenant").intersection(&Allowed::default()).allows("invocations.tenant"));
 }
 
 #[test]

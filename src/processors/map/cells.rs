@@ -1,50 +1,51 @@
 //! One value for one column of a row, where the configuration says where it is from.
 
-use std::borrow::Cow;
-
 use super::deployments::status;
 use super::lookup::trimmed;
 use super::origin::language_of;
 use crate::signals::Value;
 use crate::signals::attributes::Attributes;
-use crate::tables::rows::{DeploymentRow, ErrorRow, InvocationRow, RateLimitRow};
+use crate::tables::rows::{Cell, DeploymentRow, ErrorRow, InvocationRow, RateLimitRow};
 use crate::tables::{Column, ColumnType};
-
-/// A value as the type of its column has it.
-#[derive(Debug, PartialEq)]
-pub(super) enum Cell<'s> {
-    Text(Option<Cow<'s, str>>),
-    Double(Option<f64>),
-    Bool(Option<bool>),
-    Long(Option<i64>),
-    Int(Option<i32>),
-}
 
 /// A number that its column cannot hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfRange;
 
 impl<'s> Cell<'s> {
-    /// `None` where the value is none of the column's type. No number of a table is negative: they are sizes, limits and lengths of time.
+    /// For a column of the preset; `None` where the value is none of its type. No number of the preset is negative: they are sizes, limits
+    /// and lengths of time.
     pub(super) fn of(
         column: &Column,
         value: &'s Value<'_>,
         attributes: &'s Attributes<'_>,
     ) -> Result<Option<Cell<'s>>, OutOfRange> {
-        Ok(match column.kind {
-            ColumnType::Double => match value.as_f64() {
-                Some(number) if number >= 0.0 => Some(Cell::Double(Some(number))),
-                Some(_) => return Err(OutOfRange),
-                None => None,
-            },
+        match Cell::read(column.kind, value, attributes)? {
+            Some(Cell::Double(Some(number))) if number.is_nan() || number < 0.0 => Err(OutOfRange),
+            Some(Cell::Long(Some(number))) if number < 0 => Err(OutOfRange),
+            Some(Cell::Int(Some(number))) if number < 0 => Err(OutOfRange),
+            cell => Ok(cell),
+        }
+    }
+
+    /// `None` where the value is none of the type.
+    pub(super) fn read(
+        kind: ColumnType,
+        value: &'s Value<'_>,
+        attributes: &'s Attributes<'_>,
+    ) -> Result<Option<Cell<'s>>, OutOfRange> {
+        Ok(match kind {
+            ColumnType::Double => value.as_f64().map(|number| Cell::Double(Some(number))),
             ColumnType::Boolean => value.as_bool().map(|flag| Cell::Bool(Some(flag))),
-            ColumnType::Long | ColumnType::Int => match value.as_i64() {
-                Some(number) if number < 0 => return Err(OutOfRange),
-                Some(number) if column.kind == ColumnType::Long => Some(Cell::Long(Some(number))),
+            ColumnType::Long => value.as_i64().map(|number| Cell::Long(Some(number))),
+            ColumnType::Int => match value.as_i64() {
                 Some(number) => Some(Cell::Int(Some(i32::try_from(number).map_err(|_| OutOfRange)?))),
                 None => None,
             },
-            _ => value.as_str_text(attributes).and_then(trimmed).map(|text| Cell::Text(Some(text))),
+            ColumnType::Timestamp => moment(value, attributes).map(|micros| Cell::Time(Some(micros))),
+            ColumnType::String | ColumnType::Date => {
+                value.as_str_text(attributes).and_then(trimmed).map(|text| Cell::Text(Some(text)))
+            }
         })
     }
 
@@ -54,9 +55,27 @@ impl<'s> Cell<'s> {
             ColumnType::Boolean => Cell::Bool(None),
             ColumnType::Long => Cell::Long(None),
             ColumnType::Int => Cell::Int(None),
-            _ => Cell::Text(None),
+            ColumnType::Timestamp => Cell::Time(None),
+            ColumnType::String | ColumnType::Date => Cell::Text(None),
         }
     }
+}
+
+/// A moment in microseconds since 1970: text as in RFC 3339, or a number since 1970 in the unit that its size tells: the year 5138 is the last
+/// that is read as seconds, as milliseconds or as microseconds, and 1973 the first that is read as anything smaller than seconds.
+fn moment(value: &Value<'_>, attributes: &Attributes<'_>) -> Option<i64> {
+    const LAST_SECOND: u64 = 100_000_000_000;
+    if let Some(number) = value.as_i64() {
+        let size = number.unsigned_abs();
+        return Some(match size {
+            ..LAST_SECOND => number * 1_000_000,
+            _ if size / 1_000 < LAST_SECOND => number * 1_000,
+            _ if size / 1_000_000 < LAST_SECOND => number,
+            _ => number.div_euclid(1_000),
+        });
+    }
+    let text = value.as_str_text(attributes)?;
+    Some(chrono::DateTime::parse_from_rfc3339(text.trim()).ok()?.timestamp_micros())
 }
 
 /// Fills the column of this name; an id, and `success`, keep what they have where the cell is NULL.

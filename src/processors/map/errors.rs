@@ -60,6 +60,7 @@ impl<'r> Pass<'_, 'r, '_> {
                 stack_trace: exception.stack_trace,
                 language: language.as_deref().map(Cow::Borrowed),
                 version: version.as_deref().map(Cow::Borrowed),
+                added: Vec::new(),
             };
             self.fill_error(&mut row, true);
             self.rows.push_error(&row)?;
@@ -143,6 +144,7 @@ impl<'r> Pass<'_, 'r, '_> {
             stack_trace: described.stack_trace,
             language: self.lookup.language(),
             version: self.lookup.version(),
+            added: Vec::new(),
         };
         self.fill_error(&mut row, false);
         self.rows.push_error(&row)
@@ -168,6 +170,7 @@ impl<'r> Pass<'_, 'r, '_> {
             stack_trace: self.lookup.text(&[Attr::ExceptionStacktrace]),
             language: self.lookup.language(),
             version: self.lookup.version(),
+            added: Vec::new(),
         }
     }
 

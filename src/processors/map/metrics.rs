@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cells::{Cell, set_deployment, set_error, set_invocation, set_rate_limit};
+use super::cells::{set_deployment, set_error, set_invocation, set_rate_limit};
 use super::identity::Fields;
 use super::lookup::find;
 use super::sources::Current;
@@ -30,7 +30,7 @@ use super::{MapError, Pass, Unmappable};
 use crate::processors::Note;
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{KeyId, Metric, MetricKind, Point, PointValue, Slice, Temporality, Timestamp, Value};
-use crate::tables::rows::{InvocationRow, RowsFull};
+use crate::tables::rows::{Cell, InvocationRow, RowsFull};
 use crate::tables::{Column, ColumnType, Table};
 
 /// From the points of one metric to rows of one table.

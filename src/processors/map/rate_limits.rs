@@ -46,6 +46,7 @@ impl<'r> Pass<'_, 'r, '_> {
             limit_value: self.limit(Attr::RateLimitLimit).or_else(|| self.limit_in_header()),
             region: invocation.region.as_deref().map(Cow::Borrowed),
             colo: invocation.colo.as_deref().map(Cow::Borrowed),
+            added: Vec::new(),
         };
         self.fill_rate_limit(&mut row);
         self.rows.push_rate_limit(&row)
@@ -62,6 +63,7 @@ impl<'r> Pass<'_, 'r, '_> {
             limit_value: self.limit(Attr::RateLimitLimit),
             region: self.lookup.region(),
             colo: self.lookup.colo(),
+            added: Vec::new(),
         }
     }
 

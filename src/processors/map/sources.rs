@@ -6,6 +6,8 @@
 //!     invocations:
 //!       version: { attribute: [app.version, service.version], else: preset }
 //!       region: { value: eu-west-1 }
+//!       trace_id: { field: trace_id }                       # a column that the preset does not have
+//!       tenant: { attribute: app.tenant, type: string }
 //!     errors:
 //!       error_type: { field: severity_text }
 //! ```
@@ -14,127 +16,49 @@
 //! Invariants: derived ids are made before these sources are read, so that no override changes one. A column keeps its rules: its type, its
 //! range, the words of `language` and `status`, an address as `client_ip`, no error on a success.
 
+mod config;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::cells::{Cell, set_deployment, set_error, set_invocation, set_rate_limit};
+use super::cells::{OutOfRange, set_deployment, set_error, set_invocation, set_rate_limit};
 use super::lookup::{Attr, Slot, SlotsOfKeys, trimmed};
 use super::metrics::{Literal, OneOrMore};
 use super::{MapError, Pass};
 use crate::processors::Note;
-use crate::signals::attributes::Keys;
+use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{LogRecord, Metric, Span, SpanId, TraceId, Value};
-use crate::tables::rows::{DeploymentRow, ErrorRow, InvocationRow, RateLimitRow};
+use crate::tables::rows::{Cell, DeploymentRow, ErrorRow, InvocationRow, RateLimitRow};
 use crate::tables::{Column, ColumnType, Raw, Table};
 
-/// Sources of columns by table. Default none: the preset's.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ColumnsConfig {
-    pub invocations: BTreeMap<Sourced<0>, ColumnConfig>,
-    pub rate_limits: BTreeMap<Sourced<1>, ColumnConfig>,
-    pub deployments: BTreeMap<Sourced<2>, ColumnConfig>,
-    pub errors: BTreeMap<Sourced<3>, ColumnConfig>,
-}
-
-/// The name of a column whose sources can be set, of the table at this place of [`Table::ALL`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-pub struct Sourced<const TABLE: usize>(usize);
-
-/// Where a column's value is from: the first of `attribute`, `field`, `value` that has one; NULL where none has. With none of them, the
-/// column is never filled.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ColumnConfig {
-    /// The first of these attributes that the record, its scope or its resource has; for an error on a span its event comes first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attribute: Option<OneOrMore>,
-    /// Something of the record that is no attribute; for columns of text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<RecordField>,
-    /// A fixed text, number or bool; not for ids.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<Literal>,
-    /// What follows the last source: `preset` for the preset's value instead of NULL.
-    #[serde(rename = "else", skip_serializing_if = "Option::is_none")]
-    pub otherwise: Option<Otherwise>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Otherwise {
-    Preset,
-}
-
-/// A part of a record; one that the record does not have is no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordField {
-    /// 32 hexadecimal digits in lower case.
-    TraceId,
-    /// 16 hexadecimal digits in lower case.
-    SpanId,
-    ParentSpanId,
-    /// Of the span, of the log's event, of the metric.
-    Name,
-    /// The message of a span's status.
-    StatusMessage,
-    /// Of a log.
-    SeverityText,
-    ScopeName,
-    ScopeVersion,
-}
-
-/// Why a column's sources cannot be set: what it follows from.
-fn fixed_by(column: &Column) -> Option<&'static str> {
-    match column.kind {
-        ColumnType::Timestamp => Some("the record's time, which is checked before anything else"),
-        ColumnType::Date => Some("the event time, and files are partitioned by it"),
-        _ if column.name == "hour" => Some("the event time, and files are partitioned by it"),
-        _ => None,
-    }
-}
-
-impl<const TABLE: usize> TryFrom<String> for Sourced<TABLE> {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Sourced<TABLE>, String> {
-        let table = Table::ALL[TABLE];
-        let Some(index) = table.column(&name) else {
-            let sourced = table.columns().iter().filter(|column| fixed_by(column).is_none());
-            let known: Vec<&str> = sourced.map(|column| column.name).collect();
-            return Err(format!("`{}` has no column `{name}`, expected one of {}", table.name(), known.join(", ")));
-        };
-        match fixed_by(&table.columns()[index]) {
-            Some(origin) => Err(format!("`{name}` follows from {origin}: its source cannot be set, leave it out")),
-            None => Ok(Sourced(index)),
-        }
-    }
-}
-
-impl<const TABLE: usize> From<Sourced<TABLE>> for String {
-    fn from(column: Sourced<TABLE>) -> String {
-        Table::ALL[TABLE].columns().get(column.0).map_or_else(String::new, |column| column.name.to_owned())
-    }
-}
+pub use config::{AddedType, ColumnConfig, ColumnsConfig, Otherwise, RecordField, Sourced, TableColumns};
 
 /// The sources that were set, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     tables: [Vec<ColumnSources>; Table::ALL.len()],
+    added: [Vec<AddedSources>; Table::ALL.len()],
 }
 
+/// Of a column of the preset.
 #[derive(Debug)]
 struct ColumnSources {
     column: &'static Column,
+    origin: Origin,
+    keeps_preset: bool,
+}
+
+/// Of an added column; they stand in the order of its table's schema.
+#[derive(Debug)]
+struct AddedSources {
+    kind: ColumnType,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+struct Origin {
     attributes: Vec<Slot>,
     field: Option<RecordField>,
     value: Option<Value<'static>>,
-    keeps_preset: bool,
 }
 
 /// The record in view, as far as [`RecordField`] asks for it.
@@ -151,14 +75,14 @@ pub(super) struct Current<'r> {
 
 impl Sources {
     pub(super) fn new(config: &ColumnsConfig, slots: &mut SlotsOfKeys, keys: &mut Keys) -> Result<Sources, MapError> {
-        let mut tables = <[Vec<ColumnSources>; Table::ALL.len()]>::default();
-        let ColumnsConfig { invocations, rate_limits, deployments, errors } = config;
-        let named = (invocations.iter().map(|(column, config)| (Table::Invocations, column.0, config)))
-            .chain(rate_limits.iter().map(|(column, config)| (Table::RateLimits, column.0, config)))
-            .chain(deployments.iter().map(|(column, config)| (Table::Deployments, column.0, config)))
-            .chain(errors.iter().map(|(column, config)| (Table::Errors, column.0, config)));
-        for (table, index, config) in named {
-            let column = &table.columns()[index];
+        let mut sources = Sources::default();
+        for (table, column, config) in config.named() {
+            let origin = Origin::new(config, slots, keys);
+            let Ok(column) = column else {
+                let kind = config.added_type().unwrap_or(ColumnType::String);
+                sources.added[table.index()].push(AddedSources { kind, origin });
+                continue;
+            };
             let full = || format!("{}.{}", table.name(), column.name);
             if config.field.is_some() && column.kind != ColumnType::String {
                 return Err(MapError::FieldIsText { column: full() });
@@ -166,20 +90,25 @@ impl Sources {
             if config.value.is_some() && column.raw == Raw::Id {
                 return Err(MapError::FixedId { column: full() });
             }
-            let attributes = config.attribute.as_ref().map_or(&[][..], OneOrMore::names);
-            tables[table.index()].push(ColumnSources {
-                column,
-                attributes: attributes.iter().map(|name| slots.intern_also(name, keys)).collect(),
-                field: config.field,
-                value: config.value.as_ref().map(Literal::value),
-                keeps_preset: config.otherwise == Some(Otherwise::Preset),
-            });
+            let keeps_preset = config.otherwise == Some(Otherwise::Preset);
+            sources.tables[table.index()].push(ColumnSources { column, origin, keeps_preset });
         }
-        Ok(Sources { tables })
+        Ok(sources)
     }
 
     fn of(&self, table: Table) -> &[ColumnSources] {
         &self.tables[table.index()]
+    }
+}
+
+impl Origin {
+    fn new(config: &ColumnConfig, slots: &mut SlotsOfKeys, keys: &mut Keys) -> Origin {
+        let attributes = config.attribute.as_ref().map_or(&[][..], OneOrMore::names);
+        Origin {
+            attributes: attributes.iter().map(|name| slots.intern_also(name, keys)).collect(),
+            field: config.field,
+            value: config.value.as_ref().map(Literal::value),
+        }
     }
 }
 
@@ -217,7 +146,7 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
     pub(super) fn invocation_id_by_sources(&self) -> Option<Cow<'r, str>> {
         let mut sources = self.mapping.sources.of(Table::Invocations).iter();
         let id = sources.find(|source| source.column.name == "invocation_id")?;
-        self.sent_text(id, false)
+        self.sent_text(&id.origin, false, false)
     }
 
     pub(super) fn fill_invocation<'s>(&mut self, row: &mut InvocationRow<'s>)
@@ -225,6 +154,7 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         'm: 's,
         'r: 's,
     {
+        row.added = self.added(Table::Invocations, false);
         let sources = self.mapping.sources.of(Table::Invocations);
         if sources.is_empty() {
             return;
@@ -247,6 +177,7 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         'm: 's,
         'r: 's,
     {
+        row.added = self.added(Table::RateLimits, false);
         for source in self.mapping.sources.of(Table::RateLimits) {
             if let Some(cell) = self.cell(source, false) {
                 set_rate_limit(row, source.column.name, cell);
@@ -259,6 +190,7 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         'm: 's,
         'r: 's,
     {
+        row.added = self.added(Table::Deployments, false);
         for source in self.mapping.sources.of(Table::Deployments) {
             if let Some(cell) = self.cell(source, false) {
                 set_deployment(row, source.column.name, cell);
@@ -272,6 +204,7 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         'm: 's,
         'r: 's,
     {
+        row.added = self.added(Table::Errors, in_event);
         for source in self.mapping.sources.of(Table::Errors) {
             if let Some(cell) = self.cell(source, in_event) {
                 set_error(row, source.column.name, cell);
@@ -279,49 +212,80 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         }
     }
 
-    /// What a column becomes; `None` where it stays as the preset has it.
+    /// The values of the added columns, in their order.
+    fn added<'s>(&mut self, table: Table, in_event: bool) -> Vec<Cell<'s>>
+    where
+        'm: 's,
+        'r: 's,
+    {
+        let mapping = self.mapping;
+        let added = mapping.sources.added[table.index()].iter();
+        added.map(|source| self.added_cell(source, in_event).unwrap_or(Cell::null(source.kind))).collect()
+    }
+
+    fn added_cell<'s>(&mut self, source: &'s AddedSources, in_event: bool) -> Option<Cell<'s>>
+    where
+        'r: 's,
+    {
+        let AddedSources { kind, origin } = source;
+        let found = if *kind == ColumnType::String {
+            self.sent_text(origin, in_event, false).map(|text| Cell::Text(Some(text)))
+        } else {
+            self.sent_number(origin, in_event, |value, attributes| Cell::read(*kind, value, attributes))
+        };
+        found.or_else(|| Cell::read(*kind, origin.value.as_ref()?, self.lookup.attributes()).ok()?)
+    }
+
+    /// What a column of the preset becomes; `None` where it stays as the preset has it.
     fn cell<'s>(&mut self, source: &'s ColumnSources, in_event: bool) -> Option<Cell<'s>>
     where
         'r: 's,
     {
-        let column = source.column;
+        let ColumnSources { column, origin, keeps_preset } = source;
         let found = if column.raw == Raw::Address {
-            self.sent_address(source).map(|address| Cell::Text(Some(address)))
+            self.sent_address(origin).map(|address| Cell::Text(Some(address)))
         } else if column.kind == ColumnType::String {
-            self.sent_text(source, in_event).map(|text| Cell::Text(Some(text)))
+            let keeps_spaces = matches!(column.name, "error_message" | "stack_trace" | "rollback_reason");
+            self.sent_text(origin, in_event, keeps_spaces).map(|text| Cell::Text(Some(text)))
         } else {
-            let mut slots = source.attributes.iter();
-            slots.find_map(|slot| self.number(column, self.lookup.at(*slot, in_event)?))
+            self.sent_number(origin, in_event, |value, attributes| Cell::of(column, value, attributes))
         };
-        let fixed = source.value.as_ref();
+        let fixed = origin.value.as_ref();
         found.or_else(|| Cell::of(column, fixed?, self.lookup.attributes()).ok()?).or_else(|| {
             let null = || Cell::null(column.kind);
-            (!source.keeps_preset).then(null)
+            (!keeps_preset).then(null)
         })
     }
 
-    /// A number out of its column's range is counted, and no value.
-    fn number<'s>(&mut self, column: &Column, value: &'r Value<'_>) -> Option<Cell<'s>>
+    /// The first value that reads as a number, flag or time. One out of its column's range is counted, and no value.
+    fn sent_number<'s>(
+        &mut self,
+        origin: &Origin,
+        in_event: bool,
+        read: impl Fn(&'r Value<'_>, &'r Attributes<'_>) -> Result<Option<Cell<'r>>, OutOfRange>,
+    ) -> Option<Cell<'s>>
     where
         'r: 's,
     {
-        Cell::of(column, value, self.lookup.attributes()).unwrap_or_else(|_| {
-            self.tally.note(Note::OutOfRange, 1);
-            None
+        let attributes = self.lookup.attributes();
+        origin.attributes.iter().find_map(|slot| {
+            read(self.lookup.at(*slot, in_event)?, attributes).unwrap_or_else(|_| {
+                self.tally.note(Note::OutOfRange, 1);
+                None
+            })
         })
     }
 
-    fn sent_text(&self, source: &ColumnSources, in_event: bool) -> Option<Cow<'r, str>> {
+    fn sent_text(&self, origin: &Origin, in_event: bool, keeps_spaces: bool) -> Option<Cow<'r, str>> {
         let attributes = self.lookup.attributes();
-        let mut sent = source.attributes.iter().filter_map(|slot| self.lookup.at(*slot, in_event)?.as_str_text(attributes));
-        let keeps_spaces = matches!(source.column.name, "error_message" | "stack_trace" | "rollback_reason");
+        let mut sent = origin.attributes.iter().filter_map(|slot| self.lookup.at(*slot, in_event)?.as_str_text(attributes));
         let text = if keeps_spaces { sent.next() } else { sent.find_map(trimmed) };
-        text.or_else(|| self.field(source.field?))
+        text.or_else(|| self.field(origin.field?))
     }
 
-    fn sent_address(&mut self, source: &ColumnSources) -> Option<Cow<'r, str>> {
+    fn sent_address(&mut self, origin: &Origin) -> Option<Cow<'r, str>> {
         let mut unreadable = false;
-        for slot in &source.attributes {
+        for slot in &origin.attributes {
             let Some(value) = self.lookup.at(*slot, false) else { continue };
             let hops = slot.is(Attr::HttpHeaderForwardedFor).then_some(self.mapping.trusted_hops);
             match self.lookup.address_in(value, hops) {
@@ -332,7 +296,7 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         if unreadable {
             self.tally.note(Note::UnreadableAddress, 1);
         }
-        self.field(source.field?)
+        self.field(origin.field?)
     }
 
     fn field(&self, field: RecordField) -> Option<Cow<'r, str>> {

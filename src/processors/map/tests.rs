@@ -1,5 +1,6 @@
 //! Requests as SDKs send them, through the decoder, to rows.
 
+mod added;
 mod columns;
 mod deployments;
 mod errors;
@@ -43,7 +44,7 @@ const CLIENT: i32 = span::SpanKind::Client as i32;
 const CONSUMER: i32 = span::SpanKind::Consumer as i32;
 const INTERNAL: i32 = span::SpanKind::Internal as i32;
 
-type Row = BTreeMap<&'static str, String>;
+type Row = BTreeMap<String, String>;
 
 /// What `map` made of one request.
 #[derive(Debug, PartialEq)]
@@ -115,9 +116,10 @@ fn map_logs(resource: &[KeyValue], logs: Vec<LogRecord>) -> Mapped {
 
 /// Every row of a batch as text; NULL is `NULL`.
 fn rows_of(batch: &TableBatch) -> Vec<Row> {
-    let columns = batch.table.columns();
+    let schema = batch.batch.schema();
+    let columns = || schema.fields().iter().zip(batch.batch.columns());
     (0..batch.batch.num_rows())
-        .map(|row| columns.iter().zip(batch.batch.columns()).map(|(column, values)| (column.name, cell(values, row))).collect())
+        .map(|row| columns().map(|(field, values)| (field.name().clone(), cell(values, row))).collect())
         .collect()
 }
 

@@ -1,15 +1,17 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::tables::rows::{DeploymentRow, ErrorRow, InvocationRow, RateLimitRow, RowBuilders};
-use crate::tables::{Clearance, Columns, Raw, TableBatch};
+use crate::tables::rows::{Cell, DeploymentRow, ErrorRow, InvocationRow, RateLimitRow, RowBuilders};
+use crate::tables::{Additions, Clearance, Columns, Raw, TableBatch};
 
 fn cleared(batch: TableBatch) -> Cleared {
-    Clearance::of(Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]), Columns::NONE).unwrap().clear(batch)
+    Clearance::of(Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]), &Columns::NONE.into(), [].into_iter())
+        .unwrap()
+        .clear(batch)
 }
 
 fn layout(table: Table) -> Layout {
-    Layout::parse(&schema_bytes(table)).unwrap()
+    Layout::parse(&schema_bytes(table, &table.schema())).unwrap()
 }
 
 fn encoded(batch: &TableBatch) -> Vec<u8> {
@@ -165,11 +167,35 @@ fn rows_of_an_earlier_version_get_the_columns_of_this_one() {
     let stored = br#"{"layout":1,"table":"errors","columns":[{"name":"error_id","type":"string"},{"name":"gone","type":"int"}]}"#;
     let layout = Layout::parse(stored).unwrap();
     let bytes = [1, NO_NULL, 1, b'e', NO_NULL, 7, 0, 0, 0];
-    let batch = layout.decode_conformed(&bytes).unwrap();
+    let batch = layout.decode_conformed(&bytes, &Table::Errors.schema()).unwrap();
     assert_eq!(batch.schema(), Table::Errors.schema());
     assert_eq!(batch["error_id"].as_string::<i32>().value(0), "e");
     assert_eq!(batch["stack_trace"].null_count(), 1);
     assert!(batch.column_by_name("gone").is_none());
+}
+
+#[test]
+fn added_columns_lie_behind_the_tables_own_and_come_and_go_with_the_schema() {
+    let mut additions = Additions::default();
+    for (name, kind) in [("tenant", ColumnType::String), ("seen", ColumnType::Timestamp), ("vip", ColumnType::Boolean)] {
+        additions.add(Table::Errors, name, kind).unwrap();
+    }
+    let schemas = additions.schemas();
+    let schema = &schemas[Table::Errors.index()];
+    let mut rows = RowBuilders::with(&schemas);
+    let added = vec![Cell::Time(Some(7)), Cell::Text(Some("acme".into())), Cell::Bool(None)];
+    rows.push_error(&ErrorRow { error_id: "a".into(), added, ..ErrorRow::default() }).unwrap();
+    rows.push_error(&ErrorRow { error_id: "b".into(), ..ErrorRow::default() }).unwrap();
+    let batch = rows.finish().remove(0);
+    assert_eq!(batch.batch.schema(), *schema);
+
+    let bytes = encoded(&batch);
+    let layout = Layout::parse(&schema_bytes(Table::Errors, schema)).unwrap();
+    assert_eq!(layout.decode(&bytes).unwrap(), batch.batch);
+    let plain = layout.decode_conformed(&bytes, &Table::Errors.schema()).unwrap();
+    assert_eq!(plain.schema(), Table::Errors.schema());
+    let wider = cleared(TableBatch { table: Table::Errors, batch: plain }).conformed(schema).unwrap();
+    assert_eq!((wider.batch().schema(), wider.batch()["tenant"].null_count()), (Arc::clone(schema), 2));
 }
 
 #[test]
@@ -184,6 +210,10 @@ fn a_schema_that_this_version_cannot_read_says_so() {
     check(r#"{"layout":1,"table":"errors","columns":[{"name":"a","type":"int"},{"name":"a","type":"int"}]}"#, "column `a` twice");
 
     let changed = br#"{"layout":1,"table":"errors","columns":[{"name":"error_id","type":"int"}]}"#;
-    let said = Layout::parse(changed).unwrap().decode_conformed(&[1, NO_NULL, 7, 0, 0, 0]).unwrap_err().to_string();
-    assert!(said.contains("column `error_id` as Int32, this version as Utf8"), "{said}");
+    let said = Layout::parse(changed)
+        .unwrap()
+        .decode_conformed(&[1, NO_NULL, 7, 0, 0, 0], &Table::Errors.schema())
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("column `error_id` as Int32, the table as Utf8"), "{said}");
 }

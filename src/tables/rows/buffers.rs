@@ -85,6 +85,14 @@ impl<T: Number> Numbers<T> {
     }
 }
 
+impl Numbers<i64> {
+    /// The numbers as microseconds since 1970.
+    pub(super) fn finish_times(mut self) -> ArrayRef {
+        let times = TimestampMicrosecondArray::new(ScalarBuffer::from(self.values), self.nulls.finish());
+        Arc::new(times.with_data_type(ColumnType::Timestamp.arrow()))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Booleans {
     values: BooleanBufferBuilder,

@@ -7,7 +7,7 @@ use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMeta
 use iceberg::table::Table;
 use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, TableCommit, TableCreation, TableIdent,
-    TableUpdate,
+    TableRequirement, TableUpdate,
 };
 
 use serde::Deserialize as _;
@@ -23,16 +23,16 @@ pub(super) struct Pinned<'a> {
 }
 
 impl Pinned<'_> {
-    /// Applies the commit to the version that was looked at, and swaps the result in.
-    async fn apply(&self, mut commit: TableCommit) -> Result<()> {
+    /// Applies the updates to the version that was looked at, if it meets the requirements, and swaps the result in.
+    pub(super) async fn apply(&self, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<()> {
         let looked = self.looked.metadata();
-        for requirement in commit.take_requirements() {
+        for requirement in requirements {
             requirement.check(Some(looked))?;
         }
         let from = self.looked.metadata_location_result()?;
         let retention = retention(looked)?;
         let mut builder = looked.clone().into_builder(Some(from.to_owned()));
-        for mut update in commit.take_updates() {
+        for mut update in updates {
             if let (TableUpdate::SetSnapshotRef { ref_name, reference }, Some(retention)) = (&mut update, &retention)
                 && ref_name == MAIN_BRANCH
             {
@@ -70,8 +70,9 @@ impl Catalog for Pinned<'_> {
         Ok(self.looked.clone())
     }
 
-    async fn update_table(&self, commit: TableCommit) -> Result<Table> {
-        self.apply(commit).await.map_err(|error| error.with_retryable(false))?;
+    async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
+        let applied = self.apply(commit.take_requirements(), commit.take_updates());
+        applied.await.map_err(|error| error.with_retryable(false))?;
         Ok(self.looked.clone())
     }
 

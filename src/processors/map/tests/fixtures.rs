@@ -15,7 +15,7 @@ fn row<'m>(rows: &'m [Row], column: &str, value: &str) -> &'m Row {
 #[track_caller]
 fn has(row: &Row, expected: &[(&str, &str)]) {
     for (column, value) in expected {
-        assert_eq!(row[column], *value, "{column}");
+        assert_eq!(row[*column], *value, "{column}");
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[track_caller]
 fn row(mapped: &Mapped, expected: &[(&str, &str)]) {
     for (column, value) in expected {
-        assert_eq!(mapped.only(Table::RateLimits)[column], *value, "{column}");
+        assert_eq!(mapped.only(Table::RateLimits)[*column], *value, "{column}");
     }
 }
 
