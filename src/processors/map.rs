@@ -11,7 +11,7 @@
 //! | [`identity`] | derived ids |
 //! | [`origin`], [`client`] | columns that tables share: function, language, version, place; the client's address |
 //! | [`rules`], [`selection`] | which spans are invocations: by themselves, and within their request |
-//! | [`invocations`], [`log_invocations`] | rows of invocations, from spans and from logs |
+//! | [`invocations`], [`log_invocations`], [`report`] | rows of invocations, from spans and from logs; the report of AWS Lambda |
 //! | [`errors`], [`severity`], [`body`] | errors from span events and logs; what a log's body tells |
 //! | [`deployments`], [`rate_limits`] | the tables that have no convention but ours |
 //! | [`metrics`] | rules from metric points to rows |
@@ -32,6 +32,7 @@ mod lookup;
 mod metrics;
 mod origin;
 mod rate_limits;
+mod report;
 mod request_index;
 mod rules;
 mod selection;
@@ -39,6 +40,7 @@ mod severity;
 mod sources;
 mod window;
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
@@ -220,6 +222,7 @@ impl Mapping {
             current: Current::default(),
             rows: RowBuilders::with(&self.schemas),
             ordinals: Ordinals::default(),
+            logged: HashSet::new(),
             window: Window::at(now, &self.config),
             now,
             tally,
@@ -244,6 +247,8 @@ struct Pass<'m, 'r, 'a> {
     current: Current<'r>,
     rows: RowBuilders,
     ordinals: Ordinals,
+    /// Ids of the invocations that logs of this request have made.
+    logged: HashSet<String>,
     window: Window,
     now: Timestamp,
     tally: &'m mut Tally,
@@ -389,7 +394,7 @@ impl<'r> Pass<'_, 'r, '_> {
     fn bounded(&mut self, attr: Attr, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.lookup.get(attr)?;
         let within = value.as_i64().filter(|number| range.contains(number));
-        if within.is_none() && value.as_f64().is_some() {
+        if within.is_none() && value.is_number() {
             self.tally.note(Note::OutOfRange, 1);
         }
         within

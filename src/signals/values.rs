@@ -76,6 +76,15 @@ impl<'a> Value<'a> {
         number.is_finite().then_some(number)
     }
 
+    /// Whether the value is a number, or the text of one, of any size; NaN and the infinities are numbers too.
+    pub fn is_number(&self) -> bool {
+        match self {
+            Value::Int(_) | Value::Double(_) => true,
+            Value::Str(text) => text.trim().parse::<f64>().is_ok(),
+            _ => false,
+        }
+    }
+
     /// The truth value: a bool, `true` or `false` as text in any case, or 0 or 1 as a number or text.
     pub fn as_bool(&self) -> Option<bool> {
         match self {

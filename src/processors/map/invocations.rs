@@ -106,10 +106,11 @@ impl<'r> Pass<'_, 'r, '_> {
 
     pub(super) fn wall_time_ms(&mut self) -> Option<f64> {
         for attr in [Attr::CloudflareWallTimeMs, Attr::CloudflareWallTime, Attr::WallTimeMs] {
-            match self.lookup.number(attr) {
+            let Some(value) = self.lookup.get(attr) else { continue };
+            match value.as_f64() {
                 Some(millis) if millis >= 0.0 => return Some(millis),
-                Some(_) => self.tally.note(Note::OutOfRange, 1),
-                None => {}
+                None if !value.is_number() => {}
+                _ => self.tally.note(Note::OutOfRange, 1),
             }
         }
         None
@@ -129,7 +130,8 @@ impl<'r> Pass<'_, 'r, '_> {
     /// `None` for a success.
     fn failure(&mut self, span: &'r Span<'_>) -> Option<Failure<'r>> {
         let exceptions = self.exceptions(span);
-        let failed = span.status == StatusCode::Error || exceptions.escaped || self.attributes_say_failure();
+        let says_error = span.status == StatusCode::Error && !(span.kind == SpanKind::Server && self.repeats_client_error());
+        let failed = says_error || exceptions.escaped || self.attributes_say_failure();
         failed.then(|| Failure {
             error_type: Some(self.failure_type(exceptions.last_type)),
             error_message: exceptions
@@ -139,17 +141,18 @@ impl<'r> Pass<'_, 'r, '_> {
         })
     }
 
-    /// Whether outcome, status or error type say that the record in view failed. A server's 4xx is its client's fault, also where
-    /// `error.type` repeats it (Deno).
+    /// Whether outcome, status or error type say that the record in view failed. A server's 4xx is its client's fault.
     pub(super) fn attributes_say_failure(&self) -> bool {
-        let status = self.lookup.http_status();
-        let repeats_client_error = |error_type: Cow<'_, str>| {
-            status.is_some_and(|status| (400..500).contains(&status) && error_type.parse() == Ok(status))
-        };
         self.bad_outcome().is_some()
-            || status.is_some_and(|status| status >= 500)
+            || self.lookup.http_status().is_some_and(|status| status >= 500)
             || self.lookup.flag(Attr::QueueBatchSuccess) == Some(false)
-            || self.lookup.id(&[Attr::ErrorType]).is_some_and(|error_type| !repeats_client_error(error_type))
+            || (self.lookup.id(&[Attr::ErrorType]).is_some() && !self.repeats_client_error())
+    }
+
+    /// Deno sets `error.type` to the HTTP status, and its span to ERROR, for every answer from 400 on.
+    fn repeats_client_error(&self) -> bool {
+        let Some(status) = self.lookup.http_status().filter(|status| (400..500).contains(status)) else { return false };
+        self.lookup.id(&[Attr::ErrorType]).is_some_and(|error_type| error_type.parse() == Ok(status))
     }
 
     fn bad_outcome(&self) -> Option<Cow<'r, str>> {

@@ -31,6 +31,7 @@ macro_rules! attributes {
 
 attributes! {
     AzureColdStartImpacted = "azure.functions.coldstart_impacted",
+    CfRay = "cf-ray",
     CfWorkerVersionId = "cf.worker.version.id",
     CfWorkersVersionMetadataId = "cf.workers_version_metadata.id",
     CicdActionName = "cicd.pipeline.action.name",
@@ -326,6 +327,11 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
     /// The value on the record itself.
     pub fn own(&self, attr: Attr) -> Option<&'r Value<'a>> {
         self.record.get(attr)
+    }
+
+    /// The value on the record's resource.
+    pub fn on_resource(&self, attr: Attr) -> Option<&'r Value<'a>> {
+        self.resource.get(attr)
     }
 
     /// What the preset reads of the resource, the scope and the record in view, each in the order of the slots.

@@ -78,8 +78,8 @@ impl<'r> Lookup<'_, 'r, '_> {
 
     /// The data centre that took the request. A Cloudflare ray id ends in it: `8f2b1c9d0e3a4b5c-LHR`.
     pub fn colo(&self) -> Option<Cow<'r, str>> {
-        const RAYS: [Attr; 4] =
-            [Attr::HttpHeaderCfRay, Attr::HttpResponseHeaderCfRay, Attr::CloudflareRayId, Attr::FaasInvocationId];
+        const RAYS: [Attr; 5] =
+            [Attr::HttpHeaderCfRay, Attr::HttpResponseHeaderCfRay, Attr::CfRay, Attr::CloudflareRayId, Attr::FaasInvocationId];
         self.id(&[Attr::CloudflareColo, Attr::NetColo])
             .or_else(|| RAYS.into_iter().find_map(|attr| self.first_text(attr).and_then(colo_of_ray)))
             .or_else(|| self.id(&[Attr::VercelEdgeRegion]))

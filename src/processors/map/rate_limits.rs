@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::Pass;
 use super::identity::Fields;
 use super::lookup::Attr;
+use crate::processors::Note;
 use crate::signals::{LogRecord, Span, Timestamp, Value};
 use crate::tables::Table;
 use crate::tables::rows::{InvocationRow, RateLimitRow, RowsFull};
@@ -76,13 +77,17 @@ impl<'r> Pass<'_, 'r, '_> {
     }
 
     /// `100`, or `100, 100;w=60` as in the drafts of the RateLimit headers.
-    fn limit_in_header(&self) -> Option<i32> {
+    fn limit_in_header(&mut self) -> Option<i32> {
         let value = self.lookup.get(Attr::HttpResponseHeaderRateLimit)?;
-        match value.elements(self.lookup.attributes()).first()? {
-            Value::Str(text) => text.split([',', ';']).next()?.trim().parse().ok(),
-            value => value.as_i64().and_then(|limit| i32::try_from(limit).ok()),
+        let limit = match value.elements(self.lookup.attributes()).first()? {
+            Value::Str(text) => text.split([',', ';']).next()?.trim().parse().ok()?,
+            value => value.as_i64()?,
+        };
+        let within = i32::try_from(limit).ok().filter(|limit| *limit >= 0);
+        if within.is_none() {
+            self.tally.note(Note::OutOfRange, 1);
         }
-        .filter(|limit: &i32| *limit >= 0)
+        within
     }
 }
 

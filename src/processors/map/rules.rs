@@ -82,7 +82,7 @@ impl<'r> Lookup<'_, 'r, '_> {
 
     fn runs_functions(&self) -> bool {
         self.has(Attr::FaasTrigger)
-            || self.has(Attr::FaasName)
+            || self.on_resource(Attr::FaasName).is_some()
             || self.id(&[Attr::CloudPlatform]).is_some_and(|platform| PLATFORMS.contains(&platform.as_ref()))
             || self.cold_start().is_some()
     }

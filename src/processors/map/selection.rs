@@ -1,7 +1,7 @@
 //! Which spans of a request are invocations, seen together.
 //!
-//! A candidate by rule B is none below a span with its own id; one by C, D or plain is none below any invocation; and each id
-//! makes one row a request, that of its outermost span.
+//! A candidate by rule B is none below a span with its own id; one by B without an id of its own, by C, D or plain is none below any
+//! invocation; and each id makes one row a request, that of its outermost span.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -77,6 +77,7 @@ impl Selection {
             let holds = match fact.rule {
                 None => false,
                 Some(Rule::Native) => true,
+                Some(Rule::Handler) if fact.own_id().is_none() => above.is_none(),
                 Some(Rule::Handler) => !repeats_an_ancestor(at, facts, index, &carriers),
                 Some(Rule::Server | Rule::Triggered | Rule::Plain) => above.is_none(),
             };

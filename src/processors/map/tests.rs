@@ -5,11 +5,13 @@ mod columns;
 mod deployments;
 mod errors;
 mod fixtures;
+mod goldens;
 mod invocations;
 mod laws;
 mod logs;
 mod metrics;
 mod rate_limits;
+mod reference;
 mod sources;
 mod times;
 
