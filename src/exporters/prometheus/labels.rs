@@ -15,9 +15,14 @@ pub(super) const OVERFLOW: &str = "otel_metric_overflow=\"true\"";
 
 /// Keys that never become labels, in lower case with `_` for every other character: ids of one request, addresses of a client.
 /// docs/mapping.md has their sources.
-const NEVER: [&str; 46] = [
+const NEVER: [&str; 63] = [
     "aws_request_id",
+    "cf_connecting_ip",
     "cf_ray",
+    "cicd_pipeline_run_id",
+    "cicd_pipeline_run_url_full",
+    "cicd_pipeline_task_run_id",
+    "cicd_pipeline_task_run_url_full",
     "client_address",
     "client_ip",
     "client_port",
@@ -31,14 +36,24 @@ const NEVER: [&str; 46] = [
     "faas_invocation_id",
     "http_client_ip",
     "http_request_header_cf_connecting_ip",
+    "http_request_header_cf_connecting_ipv6",
+    "http_request_header_cf_pseudo_ipv4",
     "http_request_header_cf_ray",
     "http_request_header_forwarded",
     "http_request_header_traceparent",
+    "http_request_header_tracestate",
     "http_request_header_true_client_ip",
+    "http_request_header_x_amzn_trace_id",
+    "http_request_header_x_client_ip",
     "http_request_header_x_forwarded_for",
     "http_request_header_x_real_ip",
     "http_request_header_x_request_id",
+    "http_request_header_x_vercel_forwarded_for",
+    "http_request_header_x_vercel_id",
     "http_request_id",
+    "http_response_header_cf_ray",
+    "http_response_header_x_request_id",
+    "http_response_header_x_vercel_id",
     "invocation_id",
     "log_record_uid",
     "messaging_message_conversation_id",
@@ -59,6 +74,8 @@ const NEVER: [&str; 46] = [
     "trace_id",
     "traceparent",
     "user_id",
+    "vercel_deployment_id",
+    "vercel_deploymentid",
     "vercel_request_id",
     "x_forwarded_for",
     "x_real_ip",
@@ -219,6 +236,32 @@ mod tests {
             .labels(&[("faas.invocation_id", "1"), ("Client.Address", "1.2.3.4"), ("trace-id", "x"), ("route", "/")])
             .point();
         assert_eq!(LabelSet::of_point(&point), LabelSet { text: Some("route=\"/\"".to_owned()), dropped: 3 });
+    }
+
+    #[test]
+    fn every_source_of_an_id_or_an_address_is_dropped() {
+        let sources = [
+            ("invocation_id", "faas.invocation_id faas.execution cloudflare.ray_id vercel.request_id"),
+            ("error_id, event_id", "log.record.uid"),
+            (
+                "deployment_id",
+                "deployment.id vercel.deployment_id vercel.deploymentId cicd.pipeline.run.id cicd.pipeline.task.run.id \
+                 cicd.pipeline.run.url.full cicd.pipeline.task.run.url.full",
+            ),
+            ("colo, by a ray id", "cf-ray http.request.header.cf-ray http.response.header.cf-ray"),
+            (
+                "client_ip",
+                "client.address http.client_ip http.request.header.cf-connecting-ip http.request.header.x-real-ip \
+                 http.request.header.x-forwarded-for network.peer.address net.sock.peer.addr net.peer.ip",
+            ),
+        ];
+        for (column, keys) in sources {
+            for key in keys.split_whitespace() {
+                let point = point("m", 1).labels(&[(key, "1"), ("faas.name", "f")]).point();
+                let expected = LabelSet { text: Some("faas_name=\"f\"".to_owned()), dropped: 1 };
+                assert_eq!(LabelSet::of_point(&point), expected, "{key}, a source of {column}");
+            }
+        }
     }
 
     #[test]

@@ -233,7 +233,10 @@ impl<'r, 'a> Owner<'r, 'a> {
 fn is_absent(value: &Value<'_>) -> bool {
     match value {
         Value::Empty => true,
-        Value::Str(text) => matches!(text.trim_start(), "" | "null") || text.starts_with("unknown_service"),
+        Value::Str(text) => {
+            let text = text.trim();
+            matches!(text, "" | "null") || text.starts_with("unknown_service")
+        }
         _ => false,
     }
 }

@@ -51,7 +51,7 @@ fn a_report_line_is_an_invocation_that_ended_with_it() {
             ("started_at", &started),
             ("duration_ms", "120.5"),
             ("memory_used_bytes", "73400320"),
-            ("cold_start", "false"),
+            ("cold_start", "NULL"),
             ("success", "true"),
             ("error_type", "NULL"),
         ],
