@@ -54,7 +54,7 @@ pub struct Destination {
 /// The pipelines of one receiver, and the log that all share.
 #[derive(Debug)]
 pub struct Pipelines {
-    pipelines: Arc<Vec<Arc<Pipeline>>>,
+    all: Arc<Vec<Arc<Pipeline>>>,
     wal: Wal,
     large: Arc<Semaphore>,
 }
@@ -62,7 +62,7 @@ pub struct Pipelines {
 impl Pipelines {
     /// `large` bounds how many large bodies are processed at once, over all receivers: their records can take many times their bytes.
     pub fn new(pipelines: Vec<Arc<Pipeline>>, wal: Wal, large: Arc<Semaphore>) -> Pipelines {
-        Pipelines { pipelines: Arc::new(pipelines), wal, large }
+        Pipelines { all: Arc::new(pipelines), wal, large }
     }
 
     async fn flow(&self, request: Request) -> Reply {
@@ -74,7 +74,7 @@ impl Pipelines {
             let reason = format!("no pipeline of {} takes requests of this receiver", request.signal.name());
             return Reply::Invalid(BadRequest { reason });
         }
-        let running = || of(&self.pipelines, request.signal).zip(&outcomes);
+        let running = || of(&self.all, request.signal).zip(&outcomes);
         let payload = payload(running());
         // Several pipelines of one signal reject the same records; the sender is told once.
         let rejected = outcomes.iter().find_map(|outcome| outcome.rejected.clone());
@@ -103,7 +103,7 @@ impl Pipelines {
     /// Runs every chain of the request's signal, in the order of the pipelines.
     async fn process(&self, request: &Request) -> Result<Vec<Outcome>, Malformed> {
         let (signal, encoding, body) = (request.signal, request.encoding, request.body.clone());
-        let pipelines = Arc::clone(&self.pipelines);
+        let pipelines = Arc::clone(&self.all);
         let now = Timestamp(clock::unix_nanos());
         let run = move || of(&pipelines, signal).map(|pipeline| pipeline.chain.process(encoding, &body, now)).collect();
         if request.body.len() <= INLINE_BYTES {

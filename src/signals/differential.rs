@@ -9,6 +9,7 @@
 #![allow(
     clippy::panic,
     clippy::expect_used,
+    clippy::unwrap_used,
     missing_debug_implementations,
     reason = "a difference is a find, and a find is a panic"
 )]
