@@ -25,6 +25,7 @@ mod crash;
 mod crash_points;
 mod emitters;
 mod first_light;
+mod goldens;
 mod outage;
 mod own_metrics;
 mod routes;
