@@ -321,17 +321,22 @@ pub fn decode<'a>(signal: Signal, encoding: Encoding, body: &'a [u8], keys: &'a 
     }
 }
 
-/// Records and events of one request. SDKs send at most some thousands; empty ones take two bytes on the wire and a hundred times that here,
-/// so without a bound a body could grow far past what was admitted.
+/// Records of one request, and what stands around them: events, metrics, scopes, resources. SDKs send at most some thousands; empty ones take
+/// two bytes on the wire and a hundred times that here, so without a bound a body could grow far past what was admitted.
 pub const MAX_RECORDS: usize = 1 << 18;
 
+/// Attributes of one request that are kept, and the values nested in them; for the same reason.
+pub const MAX_VALUES: usize = 1 << 20;
+
 /// What the sender of more is told.
-const TOO_MANY: &str = "more than 262144 records and events; send fewer at once";
+const TOO_MANY: &str = "more than 262144 records, events, metrics, scopes and resources; send fewer at once";
+const TOO_MANY_VALUES: &str = "more than 1048576 attributes and nested values; send fewer at once";
 
 impl<'a> Records<'a> {
-    /// Whether there is no room for another record or event.
+    /// Whether there is no room for another record, or for anything that stands around it.
     fn is_full(&self) -> bool {
-        usize::try_from(self.received).unwrap_or(usize::MAX).saturating_add(self.events.len()) >= MAX_RECORDS
+        let around = self.events.len() + self.metrics.len() + self.scopes.len() + self.resources.len();
+        usize::try_from(self.received).unwrap_or(usize::MAX).saturating_add(around) >= MAX_RECORDS
     }
 
     pub fn new(signal: Signal, keys: &'a Keys) -> Records<'a> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::MAX_VALUES;
 use super::values::Value;
 
 /// A run of one of the request's vectors.
@@ -227,6 +228,11 @@ impl<'a> Attributes<'a> {
     /// How much there is of everything: attributes and nested values.
     pub(super) fn everything(&self) -> Everything {
         Everything { list: self.list.len(), items: self.items.len(), entries: self.entries.len() }
+    }
+
+    /// Whether `more` values would be too many.
+    pub(super) fn are_too_many(&self, more: usize) -> bool {
+        (self.list.len() + self.items.len() + self.entries.len()).saturating_add(more) > MAX_VALUES
     }
 
     /// Forgets what was read since: it belongs to a record that is not taken, or to a key that is dropped.

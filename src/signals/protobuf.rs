@@ -21,7 +21,7 @@ mod wire;
 use self::embedded::{Embedded, attribute, text};
 use self::wire::{Fault, Reader, Result};
 use super::attributes::Keys;
-use super::{Encoding, Malformed, Records, Resource, Scope, Signal};
+use super::{Encoding, Malformed, Records, Resource, Scope, Signal, TOO_MANY};
 
 /// Decodes an `ExportTraceServiceRequest`, `ExportLogsServiceRequest` or `ExportMetricsServiceRequest`.
 ///
@@ -80,6 +80,9 @@ impl Layout {
                 resource(records, field.bytes()?).map_err(|fault| fault.within("resource"))?;
             }
         }
+        if records.is_full() {
+            return Err(Fault::new(TOO_MANY));
+        }
         let resource = u32::try_from(records.resources.len()).unwrap_or(u32::MAX);
         records.resources.push(Resource { attributes: records.attributes.since(mark) });
         let mut reader = Reader::new(message);
@@ -103,6 +106,9 @@ impl Layout {
                 2 => count += 1,
                 _ => {}
             }
+        }
+        if records.is_full() {
+            return Err(Fault::new(TOO_MANY));
         }
         let scope = u32::try_from(records.scopes.len()).unwrap_or(u32::MAX);
         let described = scope_of(records, resource, &described).map_err(|fault| fault.within("scope"))?;

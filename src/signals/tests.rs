@@ -1,5 +1,6 @@
 //! Laws that hold over both encodings and all signals; prost is the oracle.
 
+mod bounds;
 mod oracle;
 mod render;
 mod wild;

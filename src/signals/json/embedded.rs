@@ -6,7 +6,7 @@ use serde::de::{Error, MapAccess, SeqAccess};
 
 use super::fields::{Every, List, Message, One, boolean, bytes, double, int64, skip, text};
 use crate::signals::values::{MAX_DEPTH, Value};
-use crate::signals::{Records, Slice};
+use crate::signals::{Records, Slice, TOO_MANY_VALUES};
 
 /// The records so far, and the elements of the arrays and maps that are still open: they become runs when they close.
 #[derive(Debug)]
@@ -19,6 +19,13 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     pub fn new(records: Records<'a>) -> Context<'a> {
         Context { records, open_items: Vec::new(), open_entries: Vec::new() }
+    }
+}
+
+impl Context<'_> {
+    fn room<E: Error>(&self) -> Result<(), E> {
+        let open = self.open_items.len() + self.open_entries.len();
+        if self.records.attributes.are_too_many(open + 1) { Err(E::custom(TOO_MANY_VALUES)) } else { Ok(()) }
     }
 }
 
@@ -44,6 +51,7 @@ impl<'a> List<'a> for Attributes<'_, 'a> {
     const NAME: &'static str = "attributes";
 
     fn element<S: SeqAccess<'a>>(&mut self, elements: &mut S) -> Result<bool, S::Error> {
+        self.0.room()?;
         let everything = self.0.records.attributes.everything();
         let mut pair = KeyValue::new(self.0, 1);
         let Some(present) = elements.next_element_seed(One(&mut pair))? else { return Ok(false) };
@@ -158,6 +166,7 @@ impl<'a> List<'a> for ArrayValue<'_, 'a> {
     const NAME: &'static str = "values";
 
     fn element<S: SeqAccess<'a>>(&mut self, elements: &mut S) -> Result<bool, S::Error> {
+        self.context.room()?;
         let mut element = AnyValue::new(self.context, self.depth);
         if elements.next_element_seed(One(&mut element))?.is_none() {
             return Ok(false);
@@ -189,6 +198,7 @@ impl<'a> List<'a> for KeyValueList<'_, 'a> {
     const NAME: &'static str = "values";
 
     fn element<S: SeqAccess<'a>>(&mut self, elements: &mut S) -> Result<bool, S::Error> {
+        self.context.room()?;
         let mut pair = KeyValue::new(self.context, self.depth);
         let Some(present) = elements.next_element_seed(One(&mut pair))? else { return Ok(false) };
         let KeyValue { key, value, .. } = pair;

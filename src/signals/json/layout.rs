@@ -1,11 +1,11 @@
 //! Resources over scopes over records: the three requests nest alike and differ in names.
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{Error, MapAccess, SeqAccess};
 
 use super::embedded::{Context, attributes};
 use super::fields::{Every, List, Message, One, skip, text};
 use super::{logs, metrics, traces};
-use crate::signals::{Resource, Scope, Signal, Slice};
+use crate::signals::{Resource, Scope, Signal, Slice, TOO_MANY};
 
 /// The whole body.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ impl<'a> List<'a> for Resources<'_, 'a> {
     const NAME: &'static str = "resources";
 
     fn element<S: SeqAccess<'a>>(&mut self, elements: &mut S) -> Result<bool, S::Error> {
+        if self.0.records.is_full() {
+            return Err(S::Error::custom(TOO_MANY));
+        }
         // The place is taken first: the resource may stand behind the scopes that name it.
         let resource = self.0.records.resources.len();
         self.0.records.resources.push(Resource::default());
@@ -94,6 +97,9 @@ impl<'a> List<'a> for Scopes<'_, 'a> {
     const NAME: &'static str = "scopes";
 
     fn element<S: SeqAccess<'a>>(&mut self, elements: &mut S) -> Result<bool, S::Error> {
+        if self.context.records.is_full() {
+            return Err(S::Error::custom(TOO_MANY));
+        }
         let scope = self.context.records.scopes.len();
         let empty = Scope { resource: self.resource, name: "".into(), version: "".into(), attributes: Slice::default() };
         self.context.records.scopes.push(empty);

@@ -27,6 +27,9 @@ impl<'a> List<'a> for Metrics<'_, 'a> {
     const NAME: &'static str = "metrics";
 
     fn element<S: SeqAccess<'a>>(&mut self, elements: &mut S) -> Result<bool, S::Error> {
+        if self.context.records.is_full() {
+            return Err(S::Error::custom(TOO_MANY));
+        }
         // The place is taken first: points may stand before the name.
         let index = self.context.records.metrics.len();
         let (name, description, unit) = (Cow::Borrowed(""), Cow::Borrowed(""), Cow::Borrowed(""));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::wire::{Fault, Reader, Result};
 use crate::signals::values::{MAX_DEPTH, Value};
-use crate::signals::{Records, Slice};
+use crate::signals::{Records, Slice, TOO_MANY_VALUES};
 
 /// Every occurrence of an embedded message: protobuf merges them as if their bytes stood one after the other.
 #[derive(Debug, Default)]
@@ -51,12 +51,18 @@ fn mend<'a>(bytes: &'a [u8], mended: &mut u64) -> Cow<'a, str> {
 /// Reads a `KeyValue` to the end of the attributes, or only checks it, where the projection drops its key.
 #[inline]
 pub fn attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()> {
+    room(records, 1)?;
     let Some((key, value)) = plain_attribute(message) else { return any_attribute(records, message) };
     if let Some(key) = records.attributes.key_from_bytes(key, &mut records.mended) {
         let value = Value::Str(text(value, &mut records.mended));
         records.attributes.push(key, value);
     }
     Ok(())
+}
+
+#[inline]
+fn room(records: &Records<'_>, more: usize) -> Result<()> {
+    if records.attributes.are_too_many(more) { Err(Fault::new(TOO_MANY_VALUES)) } else { Ok(()) }
 }
 
 /// Key and text of a `KeyValue` as every SDK writes it: the key first, then a string, both under 128 bytes.
@@ -158,6 +164,7 @@ fn count(list: &Embedded<'_>) -> Result<usize> {
 fn read_array<'a>(records: &mut Records<'a>, list: &Embedded<'a>, depth: u32) -> Result<Slice> {
     let start = records.attributes.items.len();
     let end = start + count(list)?;
+    room(records, end - start)?;
     records.attributes.items.resize(end, Value::Empty);
     let mut at = start;
     for mut reader in list.readers() {
@@ -175,6 +182,7 @@ fn read_array<'a>(records: &mut Records<'a>, list: &Embedded<'a>, depth: u32) ->
 fn read_map<'a>(records: &mut Records<'a>, list: &Embedded<'a>, depth: u32) -> Result<Slice> {
     let start = records.attributes.entries.len();
     let end = start + count(list)?;
+    room(records, end - start)?;
     records.attributes.entries.resize(end, (Cow::Borrowed(""), Value::Empty));
     let mut at = start;
     for mut reader in list.readers() {

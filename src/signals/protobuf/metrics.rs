@@ -29,6 +29,9 @@ pub fn metric<'a>(records: &mut Records<'a>, scope: u32, message: &'a [u8]) -> R
     }
     let Some(shape) = shape else { return Ok(()) };
     let (kind, count) = shape.kind(&data).map_err(|fault| fault.within(shape.name()))?;
+    if records.is_full() {
+        return Err(Fault::new(TOO_MANY));
+    }
     let metric = u32::try_from(records.metrics.len()).unwrap_or(u32::MAX);
     let name = text(name, &mut records.mended);
     let description = text(description, &mut records.mended);
