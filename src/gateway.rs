@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -112,12 +113,13 @@ impl Gateway {
         }
 
         let admission = Arc::new(Admission::new(extensions.memory_limiter.requests()));
+        let large = Arc::new(Semaphore::new(extensions.memory_limiter.large_requests()));
         let stop_receivers = CancellationToken::new();
         let mut receivers = JoinSet::new();
         for (id, ReceiverConfig::Otlp(otlp)) in config.receivers.iter() {
             let id = id.to_string();
             let pipelines = built.pipelines.iter().filter(|pipeline| pipeline.receivers.contains(&id)).cloned().collect();
-            let intake: SharedIntake = Arc::new(Pipelines::new(pipelines, built.wal.clone()));
+            let intake: SharedIntake = Arc::new(Pipelines::new(pipelines, built.wal.clone(), Arc::clone(&large)));
             let receiver = OtlpReceiver::bind(&id, otlp, Arc::clone(&admission), intake, telemetry.receiver(&id))?;
             let addresses = receiver.local_addrs();
             for address in [addresses.grpc, addresses.http].into_iter().flatten() {

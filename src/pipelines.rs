@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::clock;
 use crate::exporters::prometheus::Prometheus;
@@ -55,11 +56,13 @@ pub struct Destination {
 pub struct Pipelines {
     pipelines: Arc<Vec<Arc<Pipeline>>>,
     wal: Wal,
+    large: Arc<Semaphore>,
 }
 
 impl Pipelines {
-    pub fn new(pipelines: Vec<Arc<Pipeline>>, wal: Wal) -> Pipelines {
-        Pipelines { pipelines: Arc::new(pipelines), wal }
+    /// `large` bounds how many large bodies are processed at once, over all receivers: their records can take many times their bytes.
+    pub fn new(pipelines: Vec<Arc<Pipeline>>, wal: Wal, large: Arc<Semaphore>) -> Pipelines {
+        Pipelines { pipelines: Arc::new(pipelines), wal, large }
     }
 
     async fn flow(&self, request: Request) -> Reply {
@@ -106,6 +109,12 @@ impl Pipelines {
         if request.body.len() <= INLINE_BYTES {
             return run();
         }
+        // Who waits here holds a share of the budget, so they are few. The semaphore is never closed.
+        let place = Arc::clone(&self.large).acquire_owned().await.ok();
+        let run = move || {
+            let _place = place;
+            run()
+        };
         match tokio::task::spawn_blocking(run).await {
             Ok(outcomes) => outcomes,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, json, to_value};
+use tokio::sync::Semaphore;
 
 use crate::config::document::PipelineRefs;
 use crate::config::source::Sources;
@@ -69,6 +70,11 @@ pub struct AdminConfig {
 }
 
 impl MemoryLimiterConfig {
+    /// How many requests above 1 MiB may be processed at once: one for every 128 MiB.
+    pub fn large_requests(&self) -> usize {
+        usize::try_from(self.limit_mib.0 / 128).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
+    }
+
     /// The share for requests, from admission until their reply.
     pub fn requests(&self) -> crate::config::ByteSize {
         crate::config::ByteSize::mib(self.limit_mib.0 / 2)

@@ -9,6 +9,8 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
 use tokio::net::TcpStream;
 
 use super::floe::Floe;
@@ -139,6 +141,23 @@ async fn large_requests_that_can_be_taken_stay_within_the_limit_on_memory() {
         let told = at_once(&floe, 8, "zstd", &body).await;
         let taken = told.iter().filter(|told| **told == Told::Taken).count();
         assert!(taken > 0 && told.iter().all(|told| [Told::Taken, Told::Later].contains(told)), "{told:?}");
+    }
+    within_the_limit(&floe);
+}
+
+/// Records and attributes take many times their bytes once they are decoded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_grow_when_they_are_decoded_stay_within_the_limit_on_memory() {
+    let floe = start();
+    let span = Span { trace_id: vec![1; 16], span_id: vec![1; 8], ..Span::default() };
+    let mut described = send::request(vec![span.clone()]);
+    described.resource_spans[0].resource.as_mut().unwrap().attributes = vec![send::string("faas.name", ""); 1_000_000];
+    let rows = [("spans", send::body(vec![span; 250_000])), ("attributes", described.encode_to_vec())];
+    for (what, body) in rows {
+        let told = at_once(&floe, BOMBS, "gzip", &packed("gzip", &body)).await;
+        let taken = told.iter().filter(|told| **told == Told::Taken).count();
+        println!("{what}: {taken} taken, {} MiB at most", floe.peak_kib() >> 10);
+        assert!(taken > 0 && told.iter().all(|told| [Told::Taken, Told::Later].contains(told)), "{what}: {told:?}");
     }
     within_the_limit(&floe);
 }
