@@ -75,6 +75,11 @@ impl MemoryPermit {
         self.bytes
     }
 
+    /// Bytes that a share can have at most.
+    pub fn budget(&self) -> usize {
+        self.admission.budget
+    }
+
     /// Grows or shrinks the share to `bytes`. A refusal leaves it as it was.
     pub fn cover(&mut self, bytes: usize) -> Result<(), Shortage> {
         let Admission { budget, held, .. } = &*self.admission;

@@ -44,7 +44,9 @@ impl Growing {
         if total <= capacity {
             return Ok(());
         }
-        let step = |more: usize| capacity.saturating_add(more).max(FIRST).min(self.limit).max(total);
+        // A step past what can ever be granted would call a body too large that is not.
+        let most = self.permit.budget().saturating_sub(self.beside) / self.per_byte;
+        let step = |more: usize| capacity.saturating_add(more).max(FIRST).min(self.limit).min(most).max(total);
         let (double, quarter) = (step(capacity), step(capacity / 4));
         self.grow(double).or_else(|_| self.grow(quarter))
     }
