@@ -99,6 +99,7 @@ impl Floe {
     }
 
     /// Waits for the process to end by itself.
+    #[cfg(feature = "faults")]
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
