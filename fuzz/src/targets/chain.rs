@@ -7,7 +7,7 @@ use floe::config::source::from_str;
 use floe::processors::chain::{Chain, ChainKeys};
 use floe::processors::{Outcome, ProcessorConfig};
 use floe::signals::{Encoding, Signal, Timestamp};
-use floe::tables::Columns;
+use floe::tables::Allowed;
 
 /// 2026-11-24T12:00:00Z
 const NOW: Timestamp = Timestamp(1_795_521_600_000_000_000);
@@ -20,7 +20,7 @@ fn build(signal: Signal) -> Option<Chain> {
     let processors: Vec<_> = processors.iter().collect();
     let exporter = "iceberg".parse().ok()?;
     let keys = ChainKeys { id_key: &[1; 16], ip_key: &[2; 16] };
-    Chain::build(signal, &processors, &[&exporter], Columns::NONE, &keys).ok()
+    Chain::build(signal, &processors, &[&exporter], &Allowed::default(), &keys).ok()
 }
 
 fn chains() -> &'static [Option<Chain>] {
