@@ -50,7 +50,14 @@ impl Chain {
             Encoding::Protobuf => (body.into(), 0),
             Encoding::Json => json::mend(body),
         };
-        let mut records = decode(self.signal, encoding, &body, &self.keys)?;
+        let quoted;
+        let mut records = match decode(self.signal, encoding, &body, &self.keys) {
+            Err(error) if encoding == Encoding::Json => {
+                quoted = json::quote_bare_numbers(&body).ok_or(error)?;
+                decode(self.signal, encoding, &quoted, &self.keys)?
+            }
+            records => records?,
+        };
         let mut rejected = records.rejected.take();
         let mut tally = Tally {
             received: records.received,

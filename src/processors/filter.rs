@@ -5,15 +5,17 @@
 //! filter/region: { drop: [{ column: invocations.region, matches: "^eu-" }, { table: deployments }] }
 //! ```
 //! The conditions are those of [`super::condition`].
-//! A record or row is dropped if one of the conditions holds; what is absent or NULL is never dropped. An attribute is looked up on the
+//! A record or row is dropped if one of the conditions holds; a test of what is absent or NULL does not. An attribute is looked up on the
 //! record, then its scope, then its resource. A span that is dropped is no ancestor of those that stay.
 
 mod columns;
 
+use std::convert::Infallible;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::condition::{Condition, Test};
+use super::condition::{AttributeTest, Condition, Expression, Test};
 use super::{RecordStep, Tally};
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{KeyId, Records, Scope, Slice, Value};
@@ -30,17 +32,18 @@ pub struct FilterConfig {
 /// The conditions on attributes as a step before `map`.
 #[derive(Debug)]
 pub struct RecordFilter {
-    conditions: Vec<(KeyId, Test)>,
+    conditions: Vec<Expression<(KeyId, Test)>>,
 }
 
 impl RecordFilter {
     /// The step, if the filter has conditions on attributes.
     pub fn new(config: &FilterConfig, keys: &mut Keys) -> Option<RecordFilter> {
+        let mut interned = |AttributeTest { name, test }: &AttributeTest| Ok::<_, Infallible>((keys.intern(name), test.clone()));
         let conditions: Vec<_> = config
             .drop
             .iter()
             .filter_map(|condition| match condition {
-                Condition::Attribute { name, test } => Some((keys.intern(name), test.clone())),
+                Condition::Records(expression) => expression.try_map(&mut interned).ok(),
                 Condition::Rows(_) => None,
             })
             .collect();
@@ -48,11 +51,12 @@ impl RecordFilter {
     }
 
     fn drops(&self, attributes: &Attributes<'_>, owners: [Slice; 3]) -> bool {
-        self.conditions.iter().any(|(key, test)| {
+        let holds = |(key, test): &(KeyId, Test)| {
             let values = owners.iter().filter_map(|owner| attributes.get(*owner, *key));
             let first = values.into_iter().find(|value| **value != Value::Empty);
             first.is_some_and(|value| test.holds(value, attributes))
-        })
+        };
+        self.conditions.iter().any(|condition| condition.holds(&holds))
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | [`preset`] | the sources of every column in their order, as data |
 //! | [`lookup`] | the attributes of the preset, and reading them: record, scope, resource |
 //! | [`request_index`] | spans by id, parents first |
 //! | [`window`] | which event times are taken |
@@ -31,6 +32,7 @@ mod log_invocations;
 mod lookup;
 mod metrics;
 mod origin;
+pub mod preset;
 mod rate_limits;
 mod report;
 mod request_index;
@@ -54,7 +56,8 @@ use crate::tables::rows::{RowBuilders, RowsFull};
 use crate::tables::{Additions, Schemas, TableBatch};
 
 use identity::{Identity, Ordinals};
-use lookup::{Attr, Lookup, SlotsOfKeys};
+pub use lookup::Attr;
+use lookup::{Lookup, SlotsOfKeys};
 use metrics::MetricRule;
 pub use metrics::{MetricRuleConfig, SourceConfig};
 use selection::{Facts, Selection};
@@ -195,15 +198,17 @@ impl Mapping {
     pub fn new(config: &MapConfig, id_key: &[u8], keys: &mut Keys) -> Result<Mapping, MapError> {
         let mut slots = SlotsOfKeys::intern(keys);
         let sources = Sources::new(&config.columns, &mut slots, keys)?;
+        let schemas = config.additions().schemas();
+        let metrics = config.metrics.iter().map(|rule| MetricRule::new(rule, &schemas, keys)).collect::<Result<_, _>>()?;
         Ok(Mapping {
             config: config.clone(),
             slots,
             sources,
-            schemas: config.additions().schemas(),
+            schemas,
             identity: Identity::new(id_key).ok_or(MapError::ShortKey { found: id_key.len() })?,
             trusted_hops: config.trusted_hops,
             error_sources: config.errors.sources.clone(),
-            metrics: config.metrics.iter().map(|rule| MetricRule::new(rule, keys)).collect::<Result<_, _>>()?,
+            metrics,
         })
     }
 

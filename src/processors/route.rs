@@ -11,11 +11,11 @@ use arrow_select::filter::filter_record_batch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::condition::{Condition, RowCondition, WrittenCondition};
+use super::condition::{BoundCondition, Condition, RowCondition, Unfit, WrittenCondition};
 use super::literal::Literal;
 use super::{Destinations, Tally};
 use crate::config::{ComponentId, Placed};
-use crate::tables::TableBatch;
+use crate::tables::{Schemas, TableBatch};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -64,6 +64,15 @@ struct WrittenRule {
     /// A regular expression that is found anywhere in the value's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matches: Option<String>,
+    /// Every one of these holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    all: Option<Vec<WrittenCondition>>,
+    /// At least one of these holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    any: Option<Vec<WrittenCondition>>,
+    /// This one does not hold; so it does where the value is NULL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not: Option<Box<WrittenCondition>>,
     /// Exporters of the pipeline; one at least.
     exporters: Vec<Placed<ComponentId>>,
 }
@@ -72,24 +81,24 @@ impl TryFrom<WrittenRule> for Rule {
     type Error = String;
 
     fn try_from(written: WrittenRule) -> Result<Rule, String> {
-        let WrittenRule { column, table, equals, matches, exporters } = written;
-        if column.is_none() && table.is_none() {
+        let WrittenRule { column, table, equals, matches, all, any, not, exporters } = written;
+        if column.is_none() && table.is_none() && all.is_none() && any.is_none() && not.is_none() {
             return Err("expected `column` or `table` in a rule, found neither".to_owned());
         }
         if exporters.is_empty() {
             return Err("expected an exporter in `exporters`, found none; to drop rows use `filter`".to_owned());
         }
-        match Condition::try_from(WrittenCondition { attribute: None, column, table, equals, matches })? {
+        match Condition::try_from(WrittenCondition { attribute: None, column, table, equals, matches, all, any, not })? {
             Condition::Rows(condition) => Ok(Rule { condition, exporters }),
-            Condition::Attribute { .. } => Err("expected `column` or `table` in a rule".to_owned()),
+            Condition::Records(_) => Err("expected `column` or `table` in a rule, found `attribute`: rows are routed".to_owned()),
         }
     }
 }
 
 impl From<Rule> for WrittenRule {
     fn from(rule: Rule) -> WrittenRule {
-        let WrittenCondition { column, table, equals, matches, .. } = Condition::Rows(rule.condition).into();
-        WrittenRule { column, table, equals, matches, exporters: rule.exporters }
+        let WrittenCondition { column, table, equals, matches, all, any, not, .. } = Condition::Rows(rule.condition).into();
+        WrittenRule { column, table, equals, matches, all, any, not, exporters: rule.exporters }
     }
 }
 
@@ -103,21 +112,26 @@ impl RouteConfig {
 /// The step.
 #[derive(Debug)]
 pub struct Route {
-    rules: Vec<(RowCondition, Destinations)>,
+    rules: Vec<(BoundCondition, Destinations)>,
     default: Destinations,
     matching: Matching,
 }
 
 impl Route {
-    /// `exporters` are those of the pipeline. Others are left out: the configuration was checked.
-    pub fn new(config: &RouteConfig, exporters: &[&ComponentId]) -> Route {
+    /// `exporters` are those of the pipeline. Others are left out: the configuration was checked. `schemas` are those of the tables with what
+    /// `map` adds.
+    ///
+    /// # Errors
+    /// [`Unfit`] where a rule asks for what no row has.
+    pub fn new(config: &RouteConfig, exporters: &[&ComponentId], schemas: &Schemas) -> Result<Route, Unfit> {
         let destinations =
             |ids: &[Placed<ComponentId>]| Destinations::of(exporters, |id| ids.iter().any(|wanted| wanted.value == *id));
-        Route {
-            rules: config.rules.iter().map(|rule| (rule.condition.clone(), destinations(&rule.exporters))).collect(),
+        let rules = config.rules.iter().map(|rule| Ok((rule.condition.bind(schemas)?, destinations(&rule.exporters))));
+        Ok(Route {
+            rules: rules.collect::<Result<_, _>>()?,
             default: config.default.as_deref().map_or(Destinations::ALL, destinations),
             matching: config.matching,
-        }
+        })
     }
 
     /// The rows of a batch by where they go, each row once, in their order; those that go nowhere are counted.

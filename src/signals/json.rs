@@ -8,7 +8,7 @@
 //! | ids | hexadecimal of either case; a span without valid ids is rejected by itself |
 //! | enums | numbers, or names of any case with or without their prefix; an unknown name is 0 |
 //! | numbers of 64 bits | numbers or text, also `1.7e18`; a fraction is refused |
-//! | doubles | numbers or text, `NaN`, `Infinity`, `-Infinity` |
+//! | doubles | numbers or text, `NaN`, `Infinity`, `-Infinity`, also without their quotes ([`quote_bare_numbers`]) |
 //! | bytes | base64 of either alphabet, padded or not |
 //! | null | absent, wherever it stands; `{}` is a value without content |
 //! | a field that occurs twice | the last one counts, lists grow |
@@ -43,7 +43,7 @@ use self::layout::Request;
 use super::attributes::Keys;
 use super::{Encoding, Malformed, Records, Signal};
 
-pub use self::mend::mend;
+pub use self::mend::{mend, quote_bare_numbers};
 
 /// Decodes the JSON form of an `ExportTraceServiceRequest`, `ExportLogsServiceRequest` or `ExportMetricsServiceRequest`.
 ///

@@ -56,16 +56,23 @@ impl Sender {
     }
 }
 
-fn finish(emitter: Child, floe: &Floe) {
+pub fn finish(emitter: Child, floe: &Floe) -> String {
     let output = emitter.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}: {}\n{}", output.status, String::from_utf8_lossy(&said), floe.log());
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// A gateway that says "later" to every request until it is flushed, the number of spans that filled its log, and of those that it refused.
 pub fn full() -> (Floe, u64, u64) {
-    let floe =
-        Floe::start_with(|config| config.replace("directory: floe-data/wal", "directory: floe-data/wal, max_bytes: 128KiB"));
+    full_with(|config| config)
+}
+
+/// The same with the configuration changed.
+pub fn full_with(change: impl Fn(String) -> String) -> (Floe, u64, u64) {
+    let floe = Floe::start_with(|config| {
+        change(config.replace("directory: floe-data/wal", "directory: floe-data/wal, max_bytes: 128KiB"))
+    });
     let mut filled = 0;
     for size in [20, 1] {
         loop {
@@ -206,7 +213,7 @@ fn senders(command: &[&str], ways: &[(&'static str, &'static str)]) -> Vec<Sende
     ways.iter().map(|&(protocol, compression)| Sender { command: command.clone(), protocol, compression }).collect()
 }
 
-fn path(folder: &Path, name: &str) -> String {
+pub fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
 }
 
@@ -230,6 +237,30 @@ fn the_java_sdk_delivers_its_story_once() {
     let ways = [("grpc", "none"), ("http/protobuf", "none"), ("grpc", "gzip")];
     let classes = format!("{}:{}", path(&folder, "classes"), path(&folder, "*"));
     check("java", "java.lang.IllegalStateException", &senders(&["java", "-cp", &classes, "Emit"], &ways));
+}
+
+/// The Rust SDK has no HTTP here: its client would be a second one beside the gateway's own.
+#[test]
+fn the_rust_sdk_delivers_its_story_once() {
+    let emit = Path::new(env!("CARGO_BIN_EXE_floe")).with_file_name("examples").join("emit");
+    let ways = [("grpc", "none"), ("grpc", "gzip"), ("grpc", "zstd")];
+    check("rust", "std::io::Error", &senders(&[emit.to_str().unwrap()], &ways));
+}
+
+/// The first of them is the one that is told "later".
+fn check_python(ways: &[(&'static str, &'static str)]) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emitters/python/emit.py");
+    check("python", "ValueError", &senders(&[python::interpreter().to_str().unwrap(), script], ways));
+}
+
+#[test]
+fn the_python_sdk_delivers_its_story_once_over_grpc() {
+    check_python(&[("grpc", "none"), ("grpc", "gzip")]);
+}
+
+#[test]
+fn the_python_sdk_delivers_its_story_once_over_http() {
+    check_python(&[("http/protobuf", "gzip"), ("http/protobuf", "none"), ("http/protobuf", "deflate")]);
 }
 
 /// The Go SDK sends to a Collector, and the Collector to the gateway: it has its own queue, and sends again by itself.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::send;
+use super::{laws, send};
 
 /// Long enough for a loaded machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -94,6 +94,7 @@ impl Floe {
 
     /// Starts the process and waits for nothing.
     pub fn spawn(&mut self) {
+        laws::start_anew(self.ports.http);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
         self.child = Some(self.command("run").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
@@ -158,8 +159,9 @@ impl Floe {
         child.wait().unwrap();
     }
 
-    /// SIGTERM, then waits for the exit.
+    /// Holds both laws, then SIGTERM, then waits for the exit.
     pub fn terminate(&mut self) -> ExitStatus {
+        laws::check(self);
         let mut child = self.child.take().unwrap();
         let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(killed.success());
@@ -218,9 +220,12 @@ impl Floe {
     }
 }
 
-/// The directory stays for a look where a test failed.
+/// Holds both laws first. The directory stays for a look where a test failed.
 impl Drop for Floe {
     fn drop(&mut self) {
+        if self.child.is_some() && !std::thread::panicking() {
+            laws::check(self);
+        }
         self.stop();
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.directory);

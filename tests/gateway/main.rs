@@ -12,11 +12,13 @@
 )]
 
 mod floe;
+mod laws;
 mod python;
 mod send;
 
 mod bad_bytes;
 mod bombs;
+mod browser;
 mod cloudflare_worker;
 mod columns;
 mod configuration;

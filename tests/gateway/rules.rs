@@ -95,6 +95,21 @@ fn json_is_taken_in_every_form_that_the_rules_allow() {
     assert_eq!(expected["duration_ms"], 1000.0);
 }
 
+/// Python's `json.dumps` writes `NaN` and `Infinity` bare; they are the numbers that OTLP writes in quotes.
+#[test]
+fn numbers_that_json_does_not_have_cost_no_request() {
+    let floe = Floe::start();
+    for (id, value) in [("quoted", "\"NaN\""), ("bare", "NaN"), ("infinite", "-Infinity")] {
+        let event = format!("[{{\"name\":\"e\",\"attributes\":[{{\"key\":\"a\",\"value\":{{\"doubleValue\":{value}}}}}]}}]");
+        let body = json_request(&[json_span(id, send::now_nanos(), &[("events", &event)])]);
+        assert_eq!(send::export_json(floe.ports.http, "traces", body.as_bytes()).unwrap().status, 200, "{id}");
+    }
+    let reply = send::export_json(floe.ports.http, "traces", b"{\"resourceSpans\": nan}").unwrap();
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    floe.flush();
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["bare", "infinite", "quoted"]);
+}
+
 #[test]
 fn times_fall_back_to_the_observed_one_and_a_future_beyond_the_skew_is_rejected() {
     let floe = Floe::start();

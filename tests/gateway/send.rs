@@ -11,6 +11,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
+use super::laws;
+
 /// An answer over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpReply {
@@ -29,8 +31,16 @@ impl HttpReply {
     }
 }
 
-/// One request on a connection of its own.
+/// One request on a connection of its own; what it was told is kept for [`laws`].
 pub fn http(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<HttpReply> {
+    let reply = exchange(to, method, path, headers, body);
+    if let Ok(reply) = &reply {
+        laws::answered(to, path, headers, body, reply);
+    }
+    reply
+}
+
+fn exchange(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<HttpReply> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: floe\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());

@@ -3,11 +3,12 @@
 use super::{Chain, ChainStep};
 use crate::config::ComponentId;
 use crate::processors::attributes::AttributesStep;
+use crate::processors::condition::Unfit;
 use crate::processors::config::ProcessorConfig;
-use crate::processors::filter::{ColumnFilter, RecordFilter};
+use crate::processors::filter::{ColumnFilter, FilterConfig, RecordFilter};
 use crate::processors::hash_ip::{HashIp, HashIpError};
 use crate::processors::map::{MapError, Mapping};
-use crate::processors::route::Route;
+use crate::processors::route::{Route, RouteConfig};
 use crate::processors::sanitize::{SanitizeError, Sanitizer};
 use crate::processors::truncate_stack::TruncateStack;
 use crate::processors::{ColumnStep, Destinations, RecordStep};
@@ -43,6 +44,8 @@ pub enum ChainError {
         "`{id}` has conditions on attributes, which are asked before `map`, and on columns, which are asked after it: make two filters of it"
     )]
     MixedFilter { id: ComponentId },
+    #[error("`{id}`: {reason}")]
+    Condition { id: ComponentId, reason: Unfit },
     #[error("`{id}` is a second `route`, expected one at most: put their rules together")]
     SecondRoute { id: ComponentId },
     #[error("the pipeline has {found} exporters, expected at most {}", Destinations::MAX)]
@@ -154,13 +157,7 @@ impl<'a> Builder<'a> {
                 let step = AttributesStep::new(config, &mut self.keys);
                 self.record_step(id, step)
             }
-            ProcessorConfig::Filter(config) => match (RecordFilter::new(config, &mut self.keys), ColumnFilter::new(config)) {
-                (Some(records), None) => self.record_step(id, records),
-                (None, Some(columns)) if self.map.is_some() => self.column_step(id, columns),
-                (None, Some(_)) => Err(ChainError::ColumnsTooEarly { id: id.clone() }),
-                (Some(_), Some(_)) => Err(ChainError::MixedFilter { id: id.clone() }),
-                (None, None) => Ok(()),
-            },
+            ProcessorConfig::Filter(config) => self.filter(id, config),
             ProcessorConfig::Map(config) => {
                 if self.map.is_some() {
                     return Err(ChainError::SecondMap { id: id.clone() });
@@ -172,16 +169,7 @@ impl<'a> Builder<'a> {
                 self.past_records.get_or_insert_with(|| id.clone());
                 Ok(())
             }
-            ProcessorConfig::Route(config) => {
-                if self.map.is_none() {
-                    return Err(ChainError::ColumnsTooEarly { id: id.clone() });
-                }
-                if self.column_steps.iter().any(|step| matches!(step, ChainStep::Route(_))) {
-                    return Err(ChainError::SecondRoute { id: id.clone() });
-                }
-                self.column_steps.push(ChainStep::Route(Route::new(config, self.exporters)));
-                Ok(())
-            }
+            ProcessorConfig::Route(config) => self.route(id, config),
             ProcessorConfig::Sanitize(config) => {
                 let step = Sanitizer::new(config).map_err(|reason| ChainError::Sanitize { id: id.clone(), reason })?;
                 self.protection(id, Rank::Sanitize, step)
@@ -193,6 +181,33 @@ impl<'a> Builder<'a> {
             }
             ProcessorConfig::TruncateStack(config) => self.protection(id, Rank::TruncateStack, TruncateStack::new(config)),
         }
+    }
+
+    fn filter(&mut self, id: &ComponentId, config: &FilterConfig) -> Result<(), ChainError> {
+        let records = RecordFilter::new(config, &mut self.keys);
+        match (records, ColumnFilter::is_asked_for(config)) {
+            (Some(records), false) => self.record_step(id, records),
+            (Some(_), true) => Err(ChainError::MixedFilter { id: id.clone() }),
+            (None, true) if self.map.is_none() => Err(ChainError::ColumnsTooEarly { id: id.clone() }),
+            (None, _) => {
+                let columns = ColumnFilter::new(config, &self.additions.schemas());
+                let columns = columns.map_err(|reason| ChainError::Condition { id: id.clone(), reason })?;
+                columns.map_or(Ok(()), |columns| self.column_step(id, columns))
+            }
+        }
+    }
+
+    fn route(&mut self, id: &ComponentId, config: &RouteConfig) -> Result<(), ChainError> {
+        if self.map.is_none() {
+            return Err(ChainError::ColumnsTooEarly { id: id.clone() });
+        }
+        if self.column_steps.iter().any(|step| matches!(step, ChainStep::Route(_))) {
+            return Err(ChainError::SecondRoute { id: id.clone() });
+        }
+        let route = Route::new(config, self.exporters, &self.additions.schemas());
+        let route = route.map_err(|reason| ChainError::Condition { id: id.clone(), reason })?;
+        self.column_steps.push(ChainStep::Route(route));
+        Ok(())
     }
 
     fn record_step(&mut self, id: &ComponentId, step: impl RecordStep + 'static) -> Result<(), ChainError> {

@@ -68,6 +68,41 @@ fn added_text_is_raw_until_it_is_sanitised_or_allowed() {
 }
 
 #[test]
+fn conditions_ask_for_columns_that_this_chains_map_adds() {
+    let map = "map: { columns: { invocations: { tenant: { attribute: t, type: string } } } }\n";
+    let whole = WHOLE.replace("map: {}\n", map);
+    for step in [
+        "filter: { drop: [{ column: invocations.tenant, equals: acme }] }",
+        "route: { rules: [{ column: invocations.tenant, equals: acme, exporters: [iceberg/eu] }] }",
+    ] {
+        assert!(build(Signal::Traces, &format!("{whole}{step}\n")).is_ok(), "{step}");
+        refused(Signal::Traces, &format!("{WHOLE}{step}\n"), "found `tenant`, which neither the table has nor `map` adds");
+    }
+}
+
+#[test]
+fn numbers_that_json_does_not_have_are_taken_and_other_faults_stay() {
+    let chain = build(Signal::Traces, WHOLE).unwrap();
+    let body = |value: &str| {
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","kind":2,
+            "startTimeUnixNano":"1795521000000000000","endTimeUnixNano":"1795521001000000000","name":"NaN \"Infinity","attributes":[
+            {{"key":"faas.invocation_id","value":{{"stringValue":"x"}}}},{{"key":"faas.mem_usage","value":{{"doubleValue":{value}}}}}]}}]}}]}}]}}"#
+        )
+    };
+    let process = |value: &str| chain.process(Encoding::Json, body(value).as_bytes(), NOW);
+    for value in ["NaN", "Infinity", "-Infinity", "\"NaN\""] {
+        let outcome = process(value).unwrap();
+        assert_eq!((outcome.tally.mapped, outcome.tally.noted(Note::OutOfRange)), (1, 1), "{value}");
+    }
+    let said = process("nan").unwrap_err().to_string();
+    assert!(said.contains("line 3"), "{said}");
+    let said =
+        chain.process(Encoding::Json, body("1").replace("\"kind\":2", "\"kind\":[NaN]").as_bytes(), NOW).unwrap_err().to_string();
+    assert!(said.contains("expected"), "{said}");
+}
+
+#[test]
 fn an_unknown_processor_or_setting_is_named_with_the_nearest() {
     refused(Signal::Traces, "sanitise: {}", "did you mean `sanitize`?");
     refused(Signal::Traces, "filter: { dorp: [] }", "dorp");

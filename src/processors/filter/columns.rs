@@ -4,28 +4,33 @@ use arrow_array::BooleanArray;
 use arrow_select::filter::filter_record_batch;
 
 use super::FilterConfig;
-use crate::processors::condition::{Condition, RowCondition};
+use crate::processors::condition::{BoundCondition, Condition, Unfit};
 use crate::processors::{ColumnStep, Tally};
-use crate::tables::TableBatch;
+use crate::tables::{Schemas, TableBatch};
 
 /// The conditions on rows as a step after `map`.
 #[derive(Debug)]
 pub struct ColumnFilter {
-    conditions: Vec<RowCondition>,
+    conditions: Vec<BoundCondition>,
 }
 
 impl ColumnFilter {
-    /// The step, if the filter has conditions on rows.
-    pub fn new(config: &FilterConfig) -> Option<ColumnFilter> {
-        let conditions: Vec<_> = config
-            .drop
-            .iter()
-            .filter_map(|condition| match condition {
-                Condition::Rows(condition) => Some(condition.clone()),
-                Condition::Attribute { .. } => None,
-            })
-            .collect();
-        (!conditions.is_empty()).then_some(ColumnFilter { conditions })
+    /// The step, if the filter has conditions on rows. `schemas` are those of the tables with what `map` adds.
+    ///
+    /// # Errors
+    /// [`Unfit`] where a condition asks for what no row has.
+    pub fn new(config: &FilterConfig, schemas: &Schemas) -> Result<Option<ColumnFilter>, Unfit> {
+        let rows = config.drop.iter().filter_map(|condition| match condition {
+            Condition::Rows(condition) => Some(condition.bind(schemas)),
+            Condition::Records(_) => None,
+        });
+        let conditions: Vec<_> = rows.collect::<Result<_, _>>()?;
+        Ok((!conditions.is_empty()).then_some(ColumnFilter { conditions }))
+    }
+
+    /// Whether the filter has conditions on rows.
+    pub fn is_asked_for(config: &FilterConfig) -> bool {
+        config.drop.iter().any(|condition| matches!(condition, Condition::Rows(_)))
     }
 }
 

@@ -8,8 +8,8 @@ use prost::Message as _;
 use super::*;
 use crate::processors::ColumnStep as _;
 use crate::signals::{Encoding, Signal, decode};
-use crate::tables::TableBatch;
-use crate::tables::rows::{ErrorRow, InvocationRow, RowBuilders};
+use crate::tables::rows::{Cell, ErrorRow, InvocationRow, RowBuilders};
+use crate::tables::{Additions, ColumnType, Table, TableBatch};
 
 fn config(conditions: &str) -> Result<FilterConfig, String> {
     serde_saphyr::from_str(&format!("drop: [{conditions}]")).map_err(|error| error.to_string())
@@ -107,7 +107,7 @@ fn rows() -> Vec<TableBatch> {
 /// The ids of the invocations that are left.
 fn check_rows(condition: &str, left: &str) {
     use arrow_array::cast::AsArray as _;
-    let filter = ColumnFilter::new(&config(condition).unwrap()).unwrap();
+    let filter = ColumnFilter::new(&config(condition).unwrap(), &Additions::default().schemas()).unwrap().unwrap();
     let mut tally = Tally::default();
     let batches: Vec<TableBatch> = rows().into_iter().map(|batch| filter.apply(batch, &mut tally)).collect();
     let ids: String = batches[0].batch["invocation_id"].as_string::<i32>().iter().flatten().collect();
@@ -129,15 +129,74 @@ fn a_row_is_dropped_by_a_column_of_any_comparable_type() {
 
 #[test]
 fn a_whole_table_can_be_dropped() {
-    let filter = ColumnFilter::new(&config("{ table: errors }").unwrap()).unwrap();
+    let filter = ColumnFilter::new(&config("{ table: errors }").unwrap(), &Additions::default().schemas()).unwrap().unwrap();
     let mut tally = Tally::default();
     let left: Vec<usize> = rows().into_iter().map(|batch| filter.apply(batch, &mut tally).batch.num_rows()).collect();
     assert_eq!((left, tally.rows_filtered), (vec![3, 0], 1));
 }
 
 #[test]
-fn a_null_is_never_dropped() {
+fn a_null_passes_no_test() {
     check_rows("{ column: invocations.region, matches: '' }", "3");
+}
+
+#[test]
+fn conditions_are_put_together() {
+    check("{ all: [{ attribute: env, equals: span }, { attribute: region, equals: eu }] }", "a");
+    check("{ all: [{ attribute: env, equals: span }, { attribute: region, equals: us }] }", "ab");
+    check("{ any: [{ attribute: env, equals: scope }, { attribute: missing, equals: x }] }", "b");
+    check("{ not: { attribute: env, equals: span } }", "b");
+    check("{ not: { attribute: missing, matches: '' } }", "");
+    check("{ not: { all: [{ attribute: region, equals: eu }, { not: { attribute: env, equals: span } }] } }", "a");
+
+    let eu = "{ column: invocations.region, matches: '^eu-' }";
+    let large = "{ column: invocations.memory_used_bytes, equals: 7 }";
+    check_rows(&format!("{{ any: [{eu}, {large}] }}"), "2");
+    check_rows(&format!("{{ all: [{eu}, {large}] }}"), "123");
+    check_rows(&format!("{{ all: [{eu}, {{ not: {large} }}] }}"), "23");
+    // A NULL passes no test, so `not` finds it; and no row of another table.
+    check_rows(&format!("{{ not: {eu} }}"), "1");
+    check_rows("{ not: { column: invocations.region, matches: '' } }", "12");
+    check_rows("{ not: { table: invocations } }", "123");
+}
+
+#[test]
+fn columns_that_map_adds_are_asked_too() {
+    use arrow_array::cast::AsArray as _;
+    let mut additions = Additions::default();
+    additions.add(Table::Invocations, "tenant", ColumnType::String).unwrap();
+    additions.add(Table::Invocations, "attempt", ColumnType::Long).unwrap();
+    let schemas = additions.schemas();
+    let left = |condition: &str| -> Result<String, String> {
+        let filter = ColumnFilter::new(&config(condition).unwrap(), &schemas).map_err(|error| error.to_string())?.unwrap();
+        let mut rows = RowBuilders::with(&schemas);
+        for (id, tenant) in [("1", Some("acme")), ("2", None)] {
+            let added = vec![Cell::Long(Some(3)), Cell::Text(tenant.map(Into::into))];
+            rows.push_invocation(&InvocationRow { invocation_id: id.into(), added, ..InvocationRow::default() }).unwrap();
+        }
+        let batch = filter.apply(rows.finish().remove(0), &mut Tally::default());
+        Ok(batch.batch["invocation_id"].as_string::<i32>().iter().flatten().collect())
+    };
+    assert_eq!(left("{ column: invocations.tenant, equals: acme }").unwrap(), "2");
+    assert_eq!(left("{ not: { column: invocations.tenant, equals: acme } }").unwrap(), "1");
+    assert_eq!(left("{ column: invocations.attempt, equals: 3 }").unwrap(), "");
+    let said = left("{ column: invocations.tennant, equals: acme }").unwrap_err();
+    assert!(said.contains("neither the table has nor `map` adds; did you mean `tenant`?"), "{said}");
+    let said = left("{ column: invocations.attempt, equals: acme }").unwrap_err();
+    assert_eq!(said, "expected `equals` with a whole number for `invocations.attempt`");
+}
+
+#[test]
+fn a_condition_is_written_as_it_was_read() {
+    for written in [
+        "attribute: a\nequals: 1\n",
+        "all:\n- column: errors.language\n  equals: go\n- not:\n    column: errors.version\n    matches: ^1\n",
+        "any:\n- table: errors\n- table: errors\n",
+    ] {
+        let condition: Condition = serde_saphyr::from_str(written).unwrap();
+        let expected: serde_json::Value = serde_saphyr::from_str(written).unwrap();
+        assert_eq!(serde_json::to_value(condition).unwrap(), expected);
+    }
 }
 
 #[test]
@@ -163,4 +222,10 @@ fn a_condition_that_cannot_be_meant_is_refused() {
     check("{ attribute: a, matches: '(' }", "expected a regular expression");
     check("{ attribute: a, matches: '(\\w{100}){100}' }", "size limit");
     check("{ atribute: a, equals: 1 }", "attribute");
+    check("{ all: [] }", "a condition in `all`, found none");
+    check("{ any: [{ table: errors }], not: { table: errors } }", "found two of them; put one into the other");
+    check("{ any: [{ table: errors }], table: errors }", "found two of them; put one into the other");
+    check("{ all: [{ attribute: a, equals: 1 }, { table: errors }] }", "attributes or columns in `all`, found both");
+    check("{ any: [{ table: invocations }, { table: errors }] }", "one table in `any`, found `invocations` and `errors`");
+    check("{ not: { attribute: a } }", "`equals` or `matches` in a condition, found neither");
 }

@@ -4,19 +4,9 @@ use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use super::lookup::{Attr, Lookup};
+use super::preset;
 use crate::processors::hash_ip;
 use crate::signals::Value;
-
-const SOURCES: [Attr; 8] = [
-    Attr::ClientAddress,
-    Attr::HttpClientIp,
-    Attr::HttpHeaderCfConnectingIp,
-    Attr::HttpHeaderRealIp,
-    Attr::HttpHeaderForwardedFor,
-    Attr::NetworkPeerAddress,
-    Attr::NetSockPeerAddr,
-    Attr::NetPeerIp,
-];
 
 /// What the sources say of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +21,7 @@ impl<'r> Lookup<'_, 'r, '_> {
     /// `trusted_hops` entries of X-Forwarded-For are skipped from the right: those that the operator's own proxies wrote.
     pub fn client(&self, trusted_hops: usize) -> Client<'r> {
         let mut seen = false;
-        for attr in SOURCES {
+        for attr in preset::CLIENT {
             let Some(value) = self.get(attr) else { continue };
             seen = true;
             let hops = (attr == Attr::HttpHeaderForwardedFor).then_some(trusted_hops);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::Pass;
 use super::identity::DerivedId;
 use super::lookup::{Attr, Lookup};
+use super::preset;
 use crate::signals::{Span, StatusCode, Timestamp, Value};
 use crate::tables::Table;
 use crate::tables::rows::{DeploymentRow, RowsFull};
@@ -25,10 +26,10 @@ impl Lookup<'_, '_, '_> {
 
 impl<'r> Pass<'_, 'r, '_> {
     pub(super) fn push_deployment(&mut self, at: Timestamp) -> Result<(), RowsFull> {
-        let native = self.lookup.id(&[Attr::DeploymentId]).or_else(|| self.lookup.id(&[Attr::LogRecordUid]));
+        let native = self.lookup.id(&preset::DEPLOYMENT_ID).or_else(|| self.lookup.id(&preset::RECORD_ID));
         let row = DeploymentRow {
             version: self.lookup.deployed_version(),
-            status: self.lookup.id(&[Attr::DeploymentStatus]).map(status),
+            status: self.lookup.id(&preset::STATUS).map(status),
             ..self.deployment_from_attributes(at)
         };
         self.push_deployment_row(native.as_deref(), row)
@@ -36,10 +37,10 @@ impl<'r> Pass<'_, 'r, '_> {
 
     /// The span in view is a deployment that ended with it.
     pub(super) fn push_deployment_span(&mut self, span: &Span<'_>, at: Timestamp) -> Result<(), RowsFull> {
-        let native = self.lookup.id(&[Attr::CicdTaskRunId]);
-        let result = self.lookup.id(&[Attr::CicdTaskRunResult]).map(status);
+        let native = self.lookup.id(&preset::TASK_RUN_ID);
+        let result = self.lookup.id(&preset::TASK_RESULT).map(status);
         let row = DeploymentRow {
-            version: self.lookup.id(&[Attr::VcsRefHeadRevision, Attr::ServiceVersion]),
+            version: self.lookup.id(&preset::PIPELINE_VERSION),
             status: result.or_else(|| (span.status == StatusCode::Error).then_some(Cow::Borrowed("failed"))),
             ..self.deployment_from_attributes(at)
         };
@@ -50,12 +51,12 @@ impl<'r> Pass<'_, 'r, '_> {
     pub(super) fn deployment_from_attributes(&mut self, at: Timestamp) -> DeploymentRow<'r> {
         DeploymentRow {
             function_id: self.lookup.function_id(None),
-            previous_version: self.lookup.id(&[Attr::DeploymentPreviousVersion]),
+            previous_version: self.lookup.id(&preset::PREVIOUS_VERSION),
             deployed_at: at.micros(),
-            deployed_by: self.lookup.id(&[Attr::DeploymentDeployedBy]),
-            code_size_bytes: self.size(Attr::DeploymentCodeSize),
-            source_map_size_bytes: self.size(Attr::DeploymentSourceMapSize),
-            rollback_reason: self.lookup.text(&[Attr::DeploymentRollbackReason]),
+            deployed_by: self.lookup.id(&preset::DEPLOYED_BY),
+            code_size_bytes: self.size(preset::CODE_SIZE),
+            source_map_size_bytes: self.size(preset::SOURCE_MAP_SIZE),
+            rollback_reason: self.lookup.text(&preset::ROLLBACK_REASON),
             ..DeploymentRow::default()
         }
     }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::body::{self, Body};
 use super::identity::Fields;
 use super::lookup::{Attr, Lookup, trimmed};
+use super::preset;
 use super::selection::{Facts, Selection};
 use super::severity::Severity;
 use super::{ErrorSource, Pass};
@@ -55,7 +56,7 @@ impl<'r> Pass<'_, 'r, '_> {
                 invocation_id: invocation_id.as_deref().map(Cow::Borrowed),
                 function_id: function_id.as_deref().map(Cow::Borrowed),
                 occurred_at: self.time_of_event(event, span).micros(),
-                error_type: exception.error_type.or_else(|| self.lookup.id(&[Attr::ErrorType])),
+                error_type: exception.error_type.or_else(|| self.lookup.id(&preset::ERROR_TYPE)),
                 error_message: exception.error_message.or_else(status),
                 stack_trace: exception.stack_trace,
                 language: language.as_deref().map(Cow::Borrowed),
@@ -113,14 +114,14 @@ impl<'r> Pass<'_, 'r, '_> {
 
     pub(super) fn push_log_error(&mut self, log: &'r LogRecord<'_>, event_name: &str, at: Timestamp) -> Result<(), RowsFull> {
         let exception = Description {
-            error_type: self.lookup.text(&[Attr::ExceptionType]),
-            error_message: self.lookup.text(&[Attr::ExceptionMessage]),
-            stack_trace: self.lookup.text(&[Attr::ExceptionStacktrace]),
+            error_type: self.lookup.text(&preset::EXCEPTION_TYPE),
+            error_message: self.lookup.text(&preset::EXCEPTION_MESSAGE),
+            stack_trace: self.lookup.text(&preset::EXCEPTION_STACK),
         };
         let is_exception = exception.error_type.is_some() || exception.error_message.is_some();
         let described = self.lookup.describe(log, &exception);
         let identified = if is_exception { &exception } else { &described };
-        let native = self.lookup.id(&[Attr::LogRecordUid]);
+        let native = self.lookup.id(&preset::RECORD_ID);
         let derived;
         let error_id = match (log.trace_id, log.span_id, &native) {
             (Some(trace), Some(span), _) => {
@@ -165,9 +166,9 @@ impl<'r> Pass<'_, 'r, '_> {
             invocation_id: self.invocation_id_by_sources().or_else(|| self.lookup.native_id().map(|native| native.id)),
             function_id: self.lookup.function_id(None),
             occurred_at: at.micros(),
-            error_type: self.lookup.text(&[Attr::ExceptionType, Attr::ErrorType]),
-            error_message: self.lookup.text(&[Attr::ExceptionMessage, Attr::ErrorMessage]),
-            stack_trace: self.lookup.text(&[Attr::ExceptionStacktrace]),
+            error_type: self.lookup.text(&preset::EXCEPTION_TYPE).or_else(|| self.lookup.text(&preset::ERROR_TYPE)),
+            error_message: self.lookup.text(&preset::EXCEPTION_MESSAGE).or_else(|| self.lookup.text(&preset::ERROR_MESSAGE)),
+            stack_trace: self.lookup.text(&preset::EXCEPTION_STACK),
             language: self.lookup.language(),
             version: self.lookup.version(),
             added: Vec::new(),
@@ -211,10 +212,10 @@ impl<'r> Lookup<'_, 'r, '_> {
             error_type: exception
                 .error_type
                 .clone()
-                .or_else(|| self.id(&[Attr::ErrorType]))
+                .or_else(|| self.id(&preset::ERROR_TYPE))
                 .or(body.error_type)
                 .or_else(severity),
-            error_message: exception.error_message.clone().or(body.message).or_else(|| self.text(&[Attr::ErrorMessage])),
+            error_message: exception.error_message.clone().or(body.message).or_else(|| self.text(&preset::ERROR_MESSAGE)),
             stack_trace: exception.stack_trace.clone().or(body.stack),
         }
     }

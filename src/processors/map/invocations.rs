@@ -6,6 +6,7 @@ use super::Pass;
 use super::client::Client;
 use super::identity::DerivedId;
 use super::lookup::Attr;
+use super::preset;
 use super::selection::Facts;
 use crate::processors::Note;
 use crate::signals::{Span, SpanKind, StatusCode, Timestamp};
@@ -65,7 +66,7 @@ impl<'r> Pass<'_, 'r, '_> {
             language: self.lookup.language(),
             version: self.lookup.version(),
             cold_start: self.lookup.cold_start(),
-            memory_used_bytes: self.size(Attr::FaasMemUsage).or_else(|| self.size(Attr::FaasMemoryUsedBytes)),
+            memory_used_bytes: preset::MEMORY.into_iter().find_map(|attr| self.size(attr)),
             client_ip: self.client_ip(),
             region: self.lookup.region(),
             colo: self.lookup.colo(),
@@ -105,7 +106,7 @@ impl<'r> Pass<'_, 'r, '_> {
     }
 
     pub(super) fn wall_time_ms(&mut self) -> Option<f64> {
-        for attr in [Attr::CloudflareWallTimeMs, Attr::CloudflareWallTime, Attr::WallTimeMs] {
+        for attr in preset::WALL_TIME {
             let Some(value) = self.lookup.get(attr) else { continue };
             match value.as_f64() {
                 Some(millis) if millis >= 0.0 => return Some(millis),
@@ -137,7 +138,7 @@ impl<'r> Pass<'_, 'r, '_> {
             error_message: exceptions
                 .last_message
                 .or_else(|| (!span.status_message.is_empty()).then_some(Cow::Borrowed(span.status_message.as_ref())))
-                .or_else(|| self.lookup.text(&[Attr::ErrorMessage])),
+                .or_else(|| self.lookup.text(&preset::ERROR_MESSAGE)),
         })
     }
 
@@ -145,24 +146,24 @@ impl<'r> Pass<'_, 'r, '_> {
     pub(super) fn attributes_say_failure(&self) -> bool {
         self.bad_outcome().is_some()
             || self.lookup.http_status().is_some_and(|status| status >= 500)
-            || self.lookup.flag(Attr::QueueBatchSuccess) == Some(false)
-            || (self.lookup.id(&[Attr::ErrorType]).is_some() && !self.repeats_client_error())
+            || self.lookup.flag(preset::BATCH_SUCCESS) == Some(false)
+            || (self.lookup.id(&preset::ERROR_TYPE).is_some() && !self.repeats_client_error())
     }
 
     /// Deno sets `error.type` to the HTTP status, and its span to ERROR, for every answer from 400 on.
     fn repeats_client_error(&self) -> bool {
         let Some(status) = self.lookup.http_status().filter(|status| (400..500).contains(status)) else { return false };
-        self.lookup.id(&[Attr::ErrorType]).is_some_and(|error_type| error_type.parse() == Ok(status))
+        self.lookup.id(&preset::ERROR_TYPE).is_some_and(|error_type| error_type.parse() == Ok(status))
     }
 
     fn bad_outcome(&self) -> Option<Cow<'r, str>> {
-        self.lookup.id(&[Attr::CloudflareOutcome]).filter(|outcome| !outcome.eq_ignore_ascii_case("ok"))
+        self.lookup.id(&preset::OUTCOME).filter(|outcome| !outcome.eq_ignore_ascii_case("ok"))
     }
 
     pub(super) fn failure_type(&self, exception_type: Option<Cow<'r, str>>) -> Cow<'r, str> {
         let status = || self.lookup.http_status().filter(|status| *status >= 400).map(|status| Cow::Owned(status.to_string()));
         self.lookup
-            .id(&[Attr::ErrorType])
+            .id(&preset::ERROR_TYPE)
             .or(exception_type)
             .or_else(|| self.bad_outcome())
             .or_else(status)

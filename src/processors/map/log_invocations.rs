@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::Pass;
 use super::invocations::before;
 use super::lookup::Attr;
+use super::preset;
 use super::report::{PLATFORM_REPORT, Report};
 use crate::signals::{LogRecord, Timestamp, Value};
 use crate::tables::rows::{InvocationRow, RowsFull};
@@ -49,7 +50,7 @@ impl<'r> Pass<'_, 'r, '_> {
             duration_ms: self.wall_time_ms(),
             success: !failed,
             error_type: failed.then(|| self.failure_type(None)),
-            error_message: self.lookup.text(&[Attr::ErrorMessage]).filter(|_| failed),
+            error_message: self.lookup.text(&preset::ERROR_MESSAGE).filter(|_| failed),
             ..self.invocation_from_attributes(None)
         };
         self.fill_invocation(&mut row);
@@ -58,7 +59,7 @@ impl<'r> Pass<'_, 'r, '_> {
 
     /// The log is written when the invocation ends.
     fn push_report(&mut self, report: &Report, time: Option<Timestamp>) -> Result<bool, RowsFull> {
-        let native = self.lookup.id(&[Attr::FaasInvocationId, Attr::FaasExecution]);
+        let native = self.lookup.id(&preset::INVOCATION_ID);
         let Some(invocation_id) = native.or(report.request_id.as_deref().map(Cow::Borrowed)) else { return Ok(false) };
         if !self.logged.insert(invocation_id.as_ref().to_owned()) {
             return Ok(false);

@@ -30,8 +30,9 @@ use super::{MapError, Pass, Unmappable};
 use crate::processors::Note;
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{KeyId, Metric, MetricKind, Point, PointValue, Slice, Temporality, Timestamp, Value};
+use crate::tables::added::added_fields;
 use crate::tables::rows::{Cell, InvocationRow, RowsFull};
-use crate::tables::{Column, ColumnType, Table};
+use crate::tables::{Column, ColumnType, Schemas, Table};
 
 /// From the points of one metric to rows of one table.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -94,6 +95,8 @@ pub struct MetricRule {
     metric: String,
     table: Table,
     columns: Vec<(&'static Column, Source)>,
+    /// Of columns that the configuration adds, by their place among those.
+    added: Vec<(usize, ColumnType, Source)>,
 }
 
 #[derive(Debug)]
@@ -115,27 +118,28 @@ impl From<TableName> for Table {
 }
 
 impl MetricRule {
-    pub fn new(config: &MetricRuleConfig, keys: &mut Keys) -> Result<MetricRule, MapError> {
+    /// `schemas` are those of the tables with what the configuration adds.
+    pub fn new(config: &MetricRuleConfig, schemas: &Schemas, keys: &mut Keys) -> Result<MetricRule, MapError> {
         let table = Table::from(config.table);
-        let columns = config.columns.iter().map(|(name, source)| {
-            let column = table.columns().iter().find(|column| column.name == name).ok_or_else(|| MapError::UnknownColumn {
-                metric: config.metric.clone(),
-                column: name.clone(),
-                table: table.name(),
-                known: table
-                    .columns()
-                    .iter()
-                    .filter(|column| !is_filled(column))
-                    .map(|column| column.name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
+        let mut rule = MetricRule { metric: config.metric.clone(), table, columns: Vec::new(), added: Vec::new() };
+        let added: Vec<(&str, ColumnType)> = added_fields(table, &schemas[table.index()]).collect();
+        for (name, source) in &config.columns {
+            let source = Source::new(source, keys);
+            if let Some(place) = added.iter().position(|(added, _)| added == name) {
+                rule.added.push((place, added[place].1, source));
+                continue;
+            }
+            let column = table.columns().iter().find(|column| column.name == name).ok_or_else(|| {
+                let own = table.columns().iter().filter(|column| !is_filled(column)).map(|column| column.name);
+                let known = own.chain(added.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ");
+                MapError::UnknownColumn { metric: config.metric.clone(), column: name.clone(), table: table.name(), known }
             })?;
             if is_filled(column) {
                 return Err(MapError::FilledColumn { metric: config.metric.clone(), column: column.name, table: table.name() });
             }
-            Ok((column, Source::new(source, keys)))
-        });
-        Ok(MetricRule { metric: config.metric.clone(), table, columns: columns.collect::<Result<_, _>>()? })
+            rule.columns.push((column, source));
+        }
+        Ok(rule)
     }
 }
 
@@ -222,12 +226,25 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
                 Err(_) => self.tally.note(Note::OutOfRange, 1),
             }
         }
+        let mut added = Vec::with_capacity(rule.added.len());
+        for (place, kind, source) in &rule.added {
+            let cell = source.read(sample, attributes).map_or(Ok(None), |value| Cell::read(*kind, value, attributes));
+            added.push((
+                *place,
+                cell.unwrap_or_else(|_| {
+                    self.tally.note(Note::OutOfRange, 1);
+                    None
+                })
+                .unwrap_or(Cell::null(*kind)),
+            ));
+        }
         match rule.table {
             Table::Invocations => {
                 let success = !self.attributes_say_failure();
                 let mut row = InvocationRow { started_at: at.micros(), success, ..self.invocation_from_attributes(None) };
                 row.invocation_id = id;
                 self.fill_invocation(&mut row);
+                put(&mut row.added, added);
                 for (name, cell) in cells {
                     set_invocation(&mut row, name, cell);
                 }
@@ -237,6 +254,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
                 let mut row = self.rate_limit_from_attributes(at);
                 row.event_id = id;
                 self.fill_rate_limit(&mut row);
+                put(&mut row.added, added);
                 for (name, cell) in cells {
                     set_rate_limit(&mut row, name, cell);
                 }
@@ -246,6 +264,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
                 let mut row = self.deployment_from_attributes(at);
                 row.deployment_id = id;
                 self.fill_deployment(&mut row);
+                put(&mut row.added, added);
                 for (name, cell) in cells {
                     set_deployment(&mut row, name, cell);
                 }
@@ -255,6 +274,7 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
                 let mut row = self.error_from_attributes(at);
                 row.error_id = id;
                 self.fill_error(&mut row, false);
+                put(&mut row.added, added);
                 for (name, cell) in cells {
                     set_error(&mut row, name, cell);
                 }
@@ -273,6 +293,15 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
             fields = sorted.into_iter().fold(fields, |fields, (name, value)| fields.text(name).value(value, attributes));
         }
         fields.number(sample.point.start.0).number(sample.point.time.0)
+    }
+}
+
+/// What a rule says of added columns comes before what `map.columns` says.
+fn put<'s>(row: &mut [Cell<'s>], added: Vec<(usize, Cell<'s>)>) {
+    for (place, cell) in added {
+        if let Some(column) = row.get_mut(place) {
+            *column = cell;
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use super::lookup::{Attr, Lookup, trimmed};
+use super::preset;
 
-/// Attributes that may hold an ARN, whose parts are more telling than the whole.
-const RESOURCE_IDS: [Attr; 2] = [Attr::CloudResourceId, Attr::FaasId];
 const ARN_REGION: usize = 3;
 const ARN_NAME: usize = 6;
 
@@ -15,40 +14,28 @@ const AZURE_PLATFORMS: [&str; 2] = ["azure_functions", "azure.functions"];
 /// What runtimes of JavaScript are called, in any case.
 const JAVASCRIPT: [&str; 6] = ["nodejs", "js", "webjs", "edge", "javascript", "deno"];
 
-const VERSION: [Attr; 9] = [
-    Attr::FaasVersion,
-    Attr::CloudflareScriptVersionId,
-    Attr::CfWorkerVersionId,
-    Attr::CfWorkersVersionMetadataId,
-    Attr::KnRevisionName,
-    Attr::ServiceVersion,
-    Attr::DeploymentId,
-    Attr::VercelDeploymentId,
-    Attr::VercelDeploymentIdCamel,
-];
-
 impl<'r> Lookup<'_, 'r, '_> {
     /// The function's name; `otherwise` is the name of the invocation's span, the last source.
     pub fn function_id(&self, otherwise: Option<&'r str>) -> Option<Cow<'r, str>> {
-        self.id(&[Attr::FaasName, Attr::CloudflareScriptName])
-            .or_else(|| RESOURCE_IDS.into_iter().find_map(|attr| self.id(&[attr]).and_then(function_of_resource)))
-            .or_else(|| self.id(&[Attr::KnServiceName, Attr::ServiceName]))
+        self.id(&preset::FUNCTION)
+            .or_else(|| preset::RESOURCE_ID.into_iter().find_map(|attr| self.id(&[attr]).and_then(function_of_resource)))
+            .or_else(|| self.id(&preset::SERVICE))
             .or_else(|| otherwise.and_then(|name| trimmed(Cow::Borrowed(name))))
     }
 
     /// Runtimes of JavaScript are one language; Deno's SDK calls itself `deno-rust`, so its runtime is asked.
     pub fn language(&self) -> Option<Cow<'r, str>> {
-        let sdk = self.id(&[Attr::TelemetrySdkLanguage]);
+        let sdk = self.id(&preset::SDK_LANGUAGE);
         let language = match sdk {
-            Some(sdk) if sdk == "deno-rust" => self.id(&[Attr::ProcessRuntimeName]).unwrap_or(Cow::Borrowed("deno")),
+            Some(sdk) if sdk == "deno-rust" => self.id(&preset::RUNTIME).unwrap_or(Cow::Borrowed("deno")),
             Some(sdk) => sdk,
-            None => self.id(&[Attr::ProcessRuntimeName])?,
+            None => self.id(&preset::RUNTIME)?,
         };
         Some(language_of(language))
     }
 
     pub fn version(&self) -> Option<Cow<'r, str>> {
-        if self.on_azure() { self.id(&[Attr::FaasVersion]) } else { self.id(&VERSION) }
+        if self.on_azure() { self.id(&[Attr::FaasVersion]) } else { self.id(&preset::VERSION) }
     }
 
     /// The version that a deployment brings: without the ids of deployments.
@@ -56,8 +43,7 @@ impl<'r> Lookup<'_, 'r, '_> {
         if self.on_azure() {
             return self.id(&[Attr::FaasVersion]);
         }
-        let [versions @ .., _, _, _] = VERSION;
-        self.id(&versions)
+        self.id(&preset::DEPLOYED_VERSION)
     }
 
     fn on_azure(&self) -> bool {
@@ -69,20 +55,18 @@ impl<'r> Lookup<'_, 'r, '_> {
 
     /// Where it ran. `earth` is what Workers SDKs say for anywhere.
     pub fn region(&self) -> Option<Cow<'r, str>> {
-        self.id(&[Attr::CloudRegion])
+        self.id(&preset::REGION)
             .filter(|region| region != "earth")
-            .or_else(|| self.id(&[Attr::FaasInvokedRegion]))
-            .or_else(|| RESOURCE_IDS.into_iter().find_map(|attr| arn_part(self.id(&[attr])?, ARN_REGION)))
-            .or_else(|| self.id(&[Attr::VercelRegion]))
+            .or_else(|| self.id(&preset::INVOKED_REGION))
+            .or_else(|| preset::RESOURCE_ID.into_iter().find_map(|attr| arn_part(self.id(&[attr])?, ARN_REGION)))
+            .or_else(|| self.id(&preset::VERCEL_REGION))
     }
 
     /// The data centre that took the request. A Cloudflare ray id ends in it: `8f2b1c9d0e3a4b5c-LHR`.
     pub fn colo(&self) -> Option<Cow<'r, str>> {
-        const RAYS: [Attr; 5] =
-            [Attr::HttpHeaderCfRay, Attr::HttpResponseHeaderCfRay, Attr::CfRay, Attr::CloudflareRayId, Attr::FaasInvocationId];
-        self.id(&[Attr::CloudflareColo, Attr::NetColo])
-            .or_else(|| RAYS.into_iter().find_map(|attr| self.first_text(attr).and_then(colo_of_ray)))
-            .or_else(|| self.id(&[Attr::VercelEdgeRegion]))
+        self.id(&preset::COLO)
+            .or_else(|| preset::RAY.into_iter().find_map(|attr| self.first_text(attr).and_then(colo_of_ray)))
+            .or_else(|| self.id(&preset::EDGE_REGION))
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::Pass;
 use super::identity::Fields;
 use super::lookup::Attr;
+use super::preset;
 use crate::processors::Note;
 use crate::signals::{LogRecord, Span, Timestamp, Value};
 use crate::tables::Table;
@@ -19,7 +20,7 @@ impl<'r> Pass<'_, 'r, '_> {
     pub(super) fn push_rate_limit(&mut self, log: &LogRecord<'_>, at: Timestamp) -> Result<(), RowsFull> {
         let mut row = self.rate_limit_from_attributes(at);
         let derived;
-        let native = self.lookup.id(&[Attr::LogRecordUid]);
+        let native = self.lookup.id(&preset::RECORD_ID);
         row.event_id = if let Some(uid) = native {
             uid
         } else {
@@ -43,8 +44,8 @@ impl<'r> Pass<'_, 'r, '_> {
             function_id: invocation.function_id.as_deref().map(Cow::Borrowed),
             client_ip: invocation.client_ip.as_deref().map(Cow::Borrowed),
             occurred_at: invocation.started_at,
-            limit_type: self.lookup.id(&[Attr::RateLimitType]),
-            limit_value: self.limit(Attr::RateLimitLimit).or_else(|| self.limit_in_header()),
+            limit_type: self.lookup.id(&preset::LIMIT_TYPE),
+            limit_value: self.limit(preset::LIMIT).or_else(|| self.limit_in_header()),
             region: invocation.region.as_deref().map(Cow::Borrowed),
             colo: invocation.colo.as_deref().map(Cow::Borrowed),
             added: Vec::new(),
@@ -60,8 +61,8 @@ impl<'r> Pass<'_, 'r, '_> {
             function_id: self.lookup.function_id(None),
             client_ip: self.client_ip(),
             occurred_at: at.micros(),
-            limit_type: self.lookup.id(&[Attr::RateLimitType]),
-            limit_value: self.limit(Attr::RateLimitLimit),
+            limit_type: self.lookup.id(&preset::LIMIT_TYPE),
+            limit_value: self.limit(preset::LIMIT),
             region: self.lookup.region(),
             colo: self.lookup.colo(),
             added: Vec::new(),
@@ -78,7 +79,7 @@ impl<'r> Pass<'_, 'r, '_> {
 
     /// `100`, or `100, 100;w=60` as in the drafts of the RateLimit headers.
     fn limit_in_header(&mut self) -> Option<i32> {
-        let value = self.lookup.get(Attr::HttpResponseHeaderRateLimit)?;
+        let value = self.lookup.get(preset::LIMIT_HEADER)?;
         let limit = match value.elements(self.lookup.attributes()).first()? {
             Value::Str(text) => text.split([',', ';']).next()?.trim().parse().ok()?,
             value => value.as_i64()?,

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 
 use super::InvocationsConfig;
 use super::lookup::{Attr, Lookup};
+use super::preset;
 use crate::signals::{Span, SpanKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,18 +41,23 @@ pub struct NativeId<'r> {
     pub own: bool,
 }
 
+/// The kinds of rule A.
+pub const NATIVE_KINDS: [SpanKind; 2] = [SpanKind::Server, SpanKind::Consumer];
+/// The kinds of rule D.
+pub const TRIGGERED_KINDS: [SpanKind; 3] = [SpanKind::Consumer, SpanKind::Internal, SpanKind::Unspecified];
+
 /// Platforms whose SERVER spans are invocations. Cloud Run and Workers run other things too.
-const PLATFORMS: [&str; 6] =
+pub const PLATFORMS: [&str; 6] =
     ["aws_lambda", "azure_functions", "azure.functions", "gcp_cloud_functions", "alibaba_cloud_fc", "tencent_cloud_scf"];
 
 const CICD: std::ops::RangeInclusive<usize> = Attr::CicdActionName as usize..=Attr::CicdWorkerUrl as usize;
 
 impl<'r> Lookup<'_, 'r, '_> {
     pub fn native_id(&self) -> Option<NativeId<'r>> {
-        if let Some(id) = self.id(&[Attr::FaasInvocationId, Attr::FaasExecution]) {
+        if let Some(id) = self.id(&preset::INVOCATION_ID) {
             return Some(NativeId { id, own: true });
         }
-        self.id(&[Attr::CloudflareRayId, Attr::VercelRequestId]).map(|id| NativeId { id, own: false })
+        self.id(&preset::REQUEST_ID).map(|id| NativeId { id, own: false })
     }
 
     /// The rule by which the span in view may be an invocation, as far as it alone tells.
@@ -62,22 +68,18 @@ impl<'r> Lookup<'_, 'r, '_> {
     }
 
     fn rule(&self, kind: SpanKind, has_own_id: bool, config: InvocationsConfig) -> Option<Rule> {
-        use SpanKind::{Consumer, Internal, Server, Unspecified};
         // B before A: a handler that is not the root of its invocation is none, whatever id it repeats.
         if self.has(Attr::CloudflareHandlerType) {
             return Some(Rule::Handler);
         }
-        if has_own_id && matches!(kind, Server | Consumer) {
+        if has_own_id && NATIVE_KINDS.contains(&kind) {
             return Some(Rule::Native);
         }
-        match kind {
-            Server if self.runs_functions() => Some(Rule::Server),
-            Server if config.http_servers => Some(Rule::Plain),
-            Consumer | Internal | Unspecified if self.has(Attr::FaasTrigger) && self.cold_start().is_some() => {
-                Some(Rule::Triggered)
-            }
-            _ => None,
+        if kind == SpanKind::Server {
+            return if self.runs_functions() { Some(Rule::Server) } else { config.http_servers.then_some(Rule::Plain) };
         }
+        let is_triggered = TRIGGERED_KINDS.contains(&kind) && self.has(Attr::FaasTrigger) && self.cold_start().is_some();
+        is_triggered.then_some(Rule::Triggered)
     }
 
     fn runs_functions(&self) -> bool {
@@ -100,14 +102,12 @@ impl<'r> Lookup<'_, 'r, '_> {
 
     /// Whether it started an instance; `None` where nothing says so.
     pub fn cold_start(&self) -> Option<bool> {
-        [Attr::FaasColdstart, Attr::FaasColdStartSnake, Attr::FaasColdStartCamel]
-            .into_iter()
-            .find_map(|attr| self.flag(attr))
-            .or_else(|| self.number(Attr::CloudflareColdStartMs).map(|millis| millis > 0.0))
-            .or_else(|| self.flag(Attr::AzureColdStartImpacted))
+        let flag = |attrs: &[Attr]| attrs.iter().find_map(|attr| self.flag(*attr));
+        let millis = || preset::COLD_START_MS.into_iter().find_map(|attr| self.number(attr));
+        flag(&preset::COLD_START).or_else(|| millis().map(|millis| millis > 0.0)).or_else(|| flag(&preset::COLD_START_AZURE))
     }
 
     pub fn http_status(&self) -> Option<i64> {
-        [Attr::HttpResponseStatusCode, Attr::HttpStatusCode].into_iter().find_map(|attr| self.int(attr))
+        preset::HTTP_STATUS.into_iter().find_map(|attr| self.int(attr))
     }
 }

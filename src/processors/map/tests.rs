@@ -2,6 +2,7 @@
 
 mod added;
 mod columns;
+mod contract;
 mod deployments;
 mod errors;
 mod fixtures;
@@ -82,12 +83,16 @@ fn config(yaml: &str) -> MapConfig {
 }
 
 fn map_body(config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8]) -> Mapped {
+    map_body_at(NOW, config, signal, encoding, body)
+}
+
+fn map_body_at(now: u64, config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8]) -> Mapped {
     let mut keys = Keys::default();
     let mapping = Mapping::new(config, KEY, &mut keys).unwrap();
     let records = decode(signal, encoding, body, &keys).unwrap();
     let mut tally = Tally { received: records.len() as u64, ..Tally::default() };
     let mut rejected = None;
-    let batches = mapping.apply(&records, Timestamp(NOW), &mut tally, &mut rejected);
+    let batches = mapping.apply(&records, Timestamp(now), &mut tally, &mut rejected);
     assert!(tally.balances(), "{tally:?}");
     assert_eq!(tally.rejected, rejected.as_ref().map_or(0, |rejected: &Rejected| rejected.count));
     Mapped { rows: batches.iter().map(|batch| (batch.table.name(), rows_of(batch))).collect(), tally, rejected }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::source::from_str;
+use crate::tables::Additions;
 use crate::tables::rows::{ErrorRow, InvocationRow, RowBuilders};
 
 /// Three invocations, of `eu-west`, `us-east` and no region, and an error.
@@ -20,7 +21,7 @@ fn rows() -> Vec<TableBatch> {
 fn routed(yaml: &str) -> ([String; 3], u64) {
     let config: RouteConfig = from_str(yaml).unwrap();
     let ids: [ComponentId; 3] = ["a", "b", "c"].map(|id| id.parse().unwrap());
-    let route = Route::new(&config, &ids.each_ref());
+    let route = Route::new(&config, &ids.each_ref(), &Additions::default().schemas()).unwrap();
     let mut tally = Tally::default();
     let mut got: [String; 3] = Default::default();
     for (to, batch) in rows().into_iter().flat_map(|batch| route.apply(&batch, &mut tally)).collect::<Vec<_>>() {
@@ -59,6 +60,21 @@ fn the_first_rule_that_matches_counts_or_all_of_them() {
     let rules = format!("rules: [{EU}, {{ table: invocations, exporters: [b, c] }}], default: [a]");
     check(&format!("{{ {rules} }}"), "e", "123", "23");
     check(&format!("{{ {rules}, match: all }}"), "e", "123", "123");
+}
+
+#[test]
+fn a_rule_puts_conditions_together() {
+    let rule = |condition: &str| format!("{{ rules: [{{ {condition}, exporters: [b] }}], default: [a] }}");
+    check(
+        &rule("any: [{ column: invocations.region, matches: '^eu-' }, { column: invocations.region, equals: us-east }]"),
+        "3e",
+        "12",
+        "",
+    );
+    check(&rule("not: { column: invocations.region, matches: '^eu-' }"), "1e", "23", "");
+    check(&rule("all: [{ table: invocations }, { not: { column: invocations.region, matches: '' } }]"), "12e", "3", "");
+    let said = from_str::<RouteConfig>("rules: [{ not: { attribute: a, equals: 1 }, exporters: [a] }]").unwrap_err().to_string();
+    assert!(said.contains("found `attribute`: rows are routed"), "{said}");
 }
 
 #[test]

@@ -90,6 +90,47 @@ impl Mender {
     }
 }
 
+/// The body with `NaN`, `Infinity` and `-Infinity` in quotes, as OTLP has them, where they stand bare: JSON has no such numbers, but Python's
+/// `json.dumps` writes them. `None` where there are none.
+pub fn quote_bare_numbers(body: &[u8]) -> Option<Vec<u8>> {
+    const BARE: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+    let mut out: Option<Vec<u8>> = None;
+    let (mut at, mut copied) = (0, 0);
+    while at < body.len() {
+        let rest = &body[at..];
+        if rest[0] == b'"' {
+            at += string(rest);
+        } else if let Some(word) = BARE.iter().find(|word| rest.starts_with(word)) {
+            let out = out.get_or_insert_with(|| Vec::with_capacity(body.len() + 16));
+            out.extend_from_slice(&body[copied..at]);
+            out.push(b'"');
+            out.extend_from_slice(word);
+            out.push(b'"');
+            at += word.len();
+            copied = at;
+        } else {
+            at += 1;
+        }
+    }
+    out.map(|mut out| {
+        out.extend_from_slice(&body[copied..]);
+        out
+    })
+}
+
+/// The length of the string that `text` starts with, its quotes included; to the end where it is not closed.
+fn string(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = memchr::memchr2(b'\\', b'"', text.get(at..).unwrap_or(&[])) {
+        at += found;
+        if text[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +160,19 @@ mod tests {
             r#"["cut \ufffd","\ufffd \ud83d\ude00","\\ud83d \\\ufffd\ud83d\ude00"]"#,
             3,
         );
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_put_in_quotes() {
+        let check = |body: &str, expected: Option<&str>| {
+            let quoted = quote_bare_numbers(body.as_bytes()).map(|body| String::from_utf8(body).unwrap());
+            assert_eq!(quoted.as_deref(), expected, "{body}");
+        };
+        check(r#"{"a": NaN, "b":[Infinity,-Infinity], "c":-1}"#, Some(r#"{"a": "NaN", "b":["Infinity","-Infinity"], "c":-1}"#));
+        check(r#"{"NaN":"NaN \" Infinity","b":NaN}"#, Some(r#"{"NaN":"NaN \" Infinity","b":"NaN"}"#));
+        for body in [r#"{"NaN":"Infinity"}"#, r#"["\\", "NaN"]"#, "", r#"["NaN"#, r#"["NaN\"#, "[nan, inf]"] {
+            check(body, None);
+        }
     }
 
     #[test]

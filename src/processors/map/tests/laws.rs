@@ -39,10 +39,90 @@ fn spans() -> impl Strategy<Value = Vec<Span>> {
     vec(one, 0..12)
 }
 
+/// Logs of every kind that makes rows, and of none.
+fn logs() -> impl Strategy<Value = Vec<LogRecord>> {
+    let report = "REPORT RequestId: 8f50\tDuration: -1.5 ms\tBilled Duration: 2 ms\tMax Memory Used: -7 MB";
+    let bodies = prop_oneof![
+        "\\PC{0,40}",
+        Just(report.to_owned()),
+        Just(report.replace('-', "")),
+        Just(
+            r#"{"type":"platform.report","record":{"requestId":"1","metrics":{"durationMs":-2,"maxMemoryUsedMB":1e300}}}"#
+                .to_owned()
+        ),
+    ];
+    let names = select(vec!["", "exception", "faas.rate_limit", "faas.deployment", "device.app.exception"]);
+    let one = (bodies, 0..25_i32, attributes(), names, select(vec![0, NOW - SECOND]), any::<bool>()).prop_map(
+        |(body, severity, mut attributes, name, time, is_report)| {
+            if is_report {
+                attributes.push(attr("type", "platform.report"));
+            }
+            let mut log = named(log(severity, body.as_str(), &attributes), name);
+            log.time_unix_nano = time;
+            log
+        },
+    );
+    vec(one, 0..12)
+}
+
+const EVERYTHING: &str = "{ invocations: { from_logs: true, http_servers: true }, max_event_age: 0, max_future_skew: 0 }";
+
+/// The rows of a request that comes now, and of the same a year later.
+fn now_and_later(signal: Signal, body: &[u8]) -> (Mapped, Mapped) {
+    let map = |now| map_body_at(now, &config(EVERYTHING), signal, Encoding::Protobuf, body);
+    (map(NOW), map(NOW + 365 * 86_400 * SECOND))
+}
+
+fn body_of_spans(spans: Vec<Span>) -> Vec<u8> {
+    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
+    ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..Default::default() }] }.encode_to_vec()
+}
+
+fn body_of_logs(log_records: Vec<LogRecord>) -> Vec<u8> {
+    let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
+    ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..Default::default() }] }.encode_to_vec()
+}
+
 proptest! {
     #[test]
-    fn the_same_request_makes_the_same_rows(spans in spans()) {
-        prop_assert_eq!(map_spans(&[], spans.clone()), map_spans(&[], spans));
+    fn rows_are_a_function_of_the_request_whenever_it_comes(spans in spans(), logs in logs()) {
+        for (signal, body) in [(Signal::Traces, body_of_spans(spans)), (Signal::Logs, body_of_logs(logs))] {
+            let (now, later) = now_and_later(signal, &body);
+            prop_assert_eq!(&now_and_later(signal, &body).0, &now);
+            // A record without any time has that of its receipt.
+            if now.tally.noted(Note::TimeOfReceipt) == 0 {
+                prop_assert_eq!(now, later);
+            }
+        }
+    }
+
+    #[test]
+    fn span_event_and_log_of_one_exception_have_one_id(kind in "\\PC{0,12}", message in "\\PC{0,20}", stack in "\\PC{0,20}", times in 1..4_usize) {
+        let attributes = [exception(&kind, &message), vec![attr("exception.stacktrace", stack.as_str())]].concat();
+        let mut sent = invocation(&[]);
+        let mut logs = Vec::new();
+        for _ in 0..times {
+            sent = with_exception(sent, &attributes);
+            logs.push(in_span(1, log(17, "the logger says more", &attributes)));
+        }
+        let mapped = map_logs(&[], logs);
+        let ids = |rows: &[Row]| rows.iter().map(|row| row["error_id"].clone()).collect::<Vec<_>>();
+        let by_log = ids(mapped.of(Table::Errors));
+        // Without type and message the log is no exception: it is what its body says.
+        if mapped.of(Table::Errors)[0]["error_message"] != "the logger says more" || !message.trim().is_empty() {
+            prop_assert_eq!(ids(map_spans(&[], vec![sent]).of(Table::Errors)), by_log);
+        }
+    }
+
+    #[test]
+    fn no_log_makes_a_negative_duration_or_an_id_twice(logs in logs()) {
+        let mapped = map_logs_with(&config(EVERYTHING), &[], logs);
+        let mut ids = std::collections::HashSet::new();
+        for row in mapped.of(Table::Invocations) {
+            prop_assert!(row["duration_ms"] == "NULL" || row["duration_ms"].parse::<f64>().unwrap() >= 0.0, "{:?}", row);
+            prop_assert!(row["memory_used_bytes"] == "NULL" || row["memory_used_bytes"].parse::<i64>().unwrap() >= 0, "{:?}", row);
+            prop_assert!(ids.insert(row["invocation_id"].clone()));
+        }
     }
 
     #[test]

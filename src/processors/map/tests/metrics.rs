@@ -124,6 +124,20 @@ fn a_column_can_have_the_value_of_the_point() {
 }
 
 #[test]
+fn a_rule_fills_columns_that_the_configuration_adds() {
+    let rule = "{ metric: rate_limit.hits, table: rate_limits, columns: { hits: { point: value }, tenant: { attribute: t } } }";
+    let columns = "rate_limits: { hits: { type: long }, tenant: { value: none, type: string }, other: { value: 7, type: int } }";
+    let config = config(&format!("{{ columns: {{ {columns} }}, metrics: [{rule}] }}"));
+    let rows = |value, attributes: &[KeyValue]| {
+        let row = map_metric(&config, sum(DELTA, vec![point(value, attributes)])).only(Table::RateLimits).clone();
+        [row["hits"].clone(), row["tenant"].clone(), row["other"].clone()]
+    };
+    assert_eq!(rows(42, &[attr("t", "acme")]), ["42", "acme", "7"]);
+    // The rule names the column, so that its sources are the rule's.
+    assert_eq!(rows(1, &[]), ["1", "NULL", "7"]);
+}
+
+#[test]
 fn a_rule_for_a_column_that_is_not_there_is_refused() {
     let refused = |columns: &str| {
         let config = config(&format!("metrics: [{{ metric: m, table: rate_limits, columns: {columns} }}]"));
