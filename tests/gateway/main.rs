@@ -28,5 +28,6 @@ mod first_light;
 mod goldens;
 mod outage;
 mod own_metrics;
+mod privacy;
 mod routes;
 mod rules;
