@@ -12,9 +12,12 @@
 )]
 
 mod floe;
+mod parts;
+mod proxy;
 mod python;
 mod send;
 
+mod answers;
 mod bad_bytes;
 mod bombs;
 mod cloudflare_worker;
