@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod check;
 mod components;
 mod flush;
 mod print_config;
@@ -44,6 +45,8 @@ enum Command {
     Run,
     /// Check the configuration: every setting, name and pipeline, and that nothing raw would be written
     Validate,
+    /// Try the catalog and the storage as they are configured, say what is wrong and what to do
+    Check,
     /// Show the tables in the catalog: rows, files, watermark, metadata, and a line to paste into DuckDB
     Tables,
     /// Show what a running gateway received, holds and committed
@@ -74,6 +77,7 @@ impl Cli {
         match self.command.as_ref().unwrap_or(&Command::Run) {
             Command::Run => run::run(&config()?),
             Command::Validate => validate::validate(&self.config, &config()?),
+            Command::Check => check::check(&config()?),
             Command::Tables => tables::tables(&config()?),
             Command::Status => status::status(&config()?),
             Command::Flush => flush::flush(&config()?),

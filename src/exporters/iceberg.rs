@@ -11,7 +11,8 @@
 //! | `upload` | one Parquet file, and what the manifest says of it |
 //! | `schema` | the tables as Iceberg has them |
 //! | `catalog` | looking at a table, and a commit pinned to what was seen |
-//! | `storage` | the local warehouse, synced |
+//! | `storage` | the warehouse: local files, synced, or S3 |
+//! | [`check`] | what is wrong with a catalog and its storage, in plain words |
 //!
 //! Invariants:
 //! - A commit adds its rows and advances the watermark in one request, pinned to the head that the watermark was read with.
@@ -19,6 +20,7 @@
 //! - `iceberg::` stands in this room only.
 
 mod catalog;
+pub mod check;
 pub mod committer;
 pub mod config;
 pub mod cut;

@@ -52,7 +52,7 @@ pub fn build(config: &Config, extensions: &Extensions, telemetry: &Arc<Telemetry
         let target = match exporter {
             ExporterConfig::Iceberg(settings) => {
                 let streams = Table::ALL.map(|_| free.next().unwrap_or(StreamId(u16::MAX)));
-                let schemas = additions(config, id).schemas();
+                let schemas = schemas(config, id);
                 let exporter = IcebergExporter::start(&id.to_string(), settings, &wal, streams, &schemas)
                     .map_err(|source| StartError::Exporter { exporter: id.to_string(), source })?;
                 let exporter = Arc::new(exporter);
@@ -141,14 +141,14 @@ fn allowed_raw(config: &Config, refs: &PipelineRefs) -> Allowed {
     allowed.fold(first, |all, next| all.intersection(&next))
 }
 
-/// The columns that are added to an exporter's tables: those of every `map` that feeds it.
-fn additions(config: &Config, exporter: &ComponentId) -> Additions {
+/// Of the rows that an exporter is given: every `map` that feeds it may add columns.
+pub fn schemas(config: &Config, exporter: &ComponentId) -> Schemas {
     let mut all = Additions::default();
     for (_, map) in maps_to(config, exporter) {
         // `config::read` has checked that no two of them clash.
         let _ = all.join(&map.additions());
     }
-    all
+    all.schemas()
 }
 
 /// Opens the log with one stream for every table of every durable exporter, in the order of the file.
@@ -156,7 +156,7 @@ fn open_log(config: &Config, extensions: &Extensions) -> Result<(Wal, impl Itera
     let mut streams = Vec::new();
     for (id, exporter) in config.exporters.iter() {
         if let ExporterConfig::Iceberg(_) = exporter {
-            streams.extend(IcebergExporter::streams(&id.to_string(), &additions(config, id).schemas()));
+            streams.extend(IcebergExporter::streams(&id.to_string(), &schemas(config, id)));
         }
     }
     let count = u16::try_from(streams.len()).unwrap_or(u16::MAX);
@@ -177,8 +177,12 @@ fn load_keys(config: &Config, extensions: &Extensions) -> Result<Keys, StartErro
             _ => {}
         }
     }
+    let shared = config
+        .exporters
+        .iter()
+        .any(|(_, exporter)| matches!(exporter, ExporterConfig::Iceberg(settings) if settings.catalog.is_shared()));
     Ok(Keys {
-        id_key: keys::load("map.id_key", id_key.map(crate::config::Secret::expose), &directory, "id.key")?,
-        ip_key: keys::load("hash_ip.key", address_key.map(crate::config::Secret::expose), &directory, "ip.key")?,
+        id_key: keys::load("map.id_key", id_key.map(crate::config::Secret::expose), &directory, "id.key", shared)?,
+        ip_key: keys::load("hash_ip.key", address_key.map(crate::config::Secret::expose), &directory, "ip.key", shared)?,
     })
 }

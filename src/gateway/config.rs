@@ -33,7 +33,7 @@ pub enum ReceiverConfig {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum ExporterConfig {
-    Iceberg(IcebergConfig),
+    Iceberg(Box<IcebergConfig>),
     Prometheus(PrometheusConfig),
 }
 
@@ -123,7 +123,7 @@ impl Component for ExporterConfig {
 
     fn read<'de, D: Deserializer<'de>>(kind: &str, deserializer: D) -> Result<Self, D::Error> {
         match kind {
-            "iceberg" => IcebergConfig::deserialize(deserializer).map(ExporterConfig::Iceberg),
+            "iceberg" => IcebergConfig::deserialize(deserializer).map(Box::new).map(ExporterConfig::Iceberg),
             _ => PrometheusConfig::deserialize(deserializer).map(ExporterConfig::Prometheus),
         }
     }

@@ -19,12 +19,17 @@ pub enum KeyError {
     File { path: PathBuf, source: io::Error },
     #[error("key file {path} holds {bytes} bytes, expected at least {LEAST_BYTES}: restore it from a backup, a new key would make other ids", path = .path.display())]
     TooShort { path: PathBuf, bytes: usize },
+    #[error(
+        "`{setting}` is missing, and so is {path}: replicas that write to one catalog must share it; set it from a secret \
+         (`openssl rand -hex 32` makes a good one), or put the key of the first replica there", path = .path.display()
+    )]
+    Shared { setting: &'static str, path: PathBuf },
     #[error("`{setting}` holds {bytes} bytes, expected at least {LEAST_BYTES}; `openssl rand -hex 32` makes a good one")]
     TooShortSetting { setting: &'static str, bytes: usize },
 }
 
-/// One key: from the configuration, else from its file, which is made where it is absent.
-pub fn load(setting: &'static str, given: Option<&str>, directory: &Path, file: &str) -> Result<Vec<u8>, KeyError> {
+/// One key: from the configuration, else from its file, which is made where it is absent; not if it is `shared` with other replicas.
+pub fn load(setting: &'static str, given: Option<&str>, directory: &Path, file: &str, shared: bool) -> Result<Vec<u8>, KeyError> {
     if let Some(given) = given {
         if given.len() < LEAST_BYTES {
             return Err(KeyError::TooShortSetting { setting, bytes: given.len() });
@@ -36,6 +41,7 @@ pub fn load(setting: &'static str, given: Option<&str>, directory: &Path, file: 
     match fs::read(&path) {
         Ok(key) if key.len() < LEAST_BYTES => Err(KeyError::TooShort { path, bytes: key.len() }),
         Ok(key) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && shared => Err(KeyError::Shared { setting, path }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = make(directory, &path).map_err(at)?;
             tracing::warn!(
@@ -78,8 +84,8 @@ mod tests {
     #[test]
     fn a_key_is_made_once_for_its_owner_only_and_then_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let first = load("map.id_key", None, directory.path(), "id.key").unwrap();
-        let again = load("map.id_key", None, directory.path(), "id.key").unwrap();
+        let first = load("map.id_key", None, directory.path(), "id.key", false).unwrap();
+        let again = load("map.id_key", None, directory.path(), "id.key", false).unwrap();
         assert_eq!(first, again);
         assert_eq!(first.len(), MADE_BYTES);
         let mode = fs::metadata(directory.path().join("id.key")).unwrap().permissions().mode();
@@ -98,7 +104,7 @@ mod tests {
     #[test]
     fn a_given_key_leaves_the_file_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let key = load("map.id_key", Some("0123456789abcdef"), directory.path(), "id.key").unwrap();
+        let key = load("map.id_key", Some("0123456789abcdef"), directory.path(), "id.key", false).unwrap();
         assert_eq!(key, b"0123456789abcdef");
         assert!(!directory.path().join("id.key").exists());
     }
@@ -106,8 +112,17 @@ mod tests {
     #[test]
     fn short_keys_are_refused() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(load("hash_ip.key", Some("short"), directory.path(), "ip.key").is_err());
+        assert!(load("hash_ip.key", Some("short"), directory.path(), "ip.key", false).is_err());
         fs::write(directory.path().join("ip.key"), b"short").unwrap();
-        assert!(load("hash_ip.key", None, directory.path(), "ip.key").is_err());
+        assert!(load("hash_ip.key", None, directory.path(), "ip.key", false).is_err());
+    }
+
+    #[test]
+    fn a_key_that_replicas_share_is_never_made_but_taken_where_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = load("map.id_key", None, directory.path(), "id.key", true).unwrap_err().to_string();
+        assert!(error.contains("`map.id_key` is missing") && !directory.path().join("id.key").exists(), "{error}");
+        let made = load("map.id_key", None, directory.path(), "id.key", false).unwrap();
+        assert_eq!(load("map.id_key", None, directory.path(), "id.key", true).unwrap(), made);
     }
 }

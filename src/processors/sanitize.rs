@@ -10,6 +10,7 @@
 //! | `words` | the rules of one mode behind one automaton: which rows to look at, what to take out |
 //! | `scan` | one string under the rules: alphabets and runs |
 //! | `fields` | finders of values behind a name: `password=…`, headers, cookies, queries |
+//! | `encoded` | text that came as bytes and stands as base64 |
 //! | `find` | finders of tokens and shapes: JWT, PEM, URLs, e-mail, cards, addresses |
 //! | `phone` | telephone numbers, a class that is off unless switched on |
 //! | `validate` | checksums, decoders, entropy, stop words |
@@ -21,6 +22,7 @@
 //! Invariants: no built-in rule runs over a whole value; a scan is linear in its text; what one scan leaves, another scan leaves as well.
 
 pub mod custom;
+mod encoded;
 mod fields;
 mod find;
 pub mod mark;
@@ -81,7 +83,8 @@ pub enum SanitizeError {
 pub enum Mode {
     /// All rules.
     Text,
-    /// Classes that know a token by its own form: an id may be a number that looks like a card, or a name with `key` in it.
+    /// Classes that know a token by its own form: an id may be a number that looks like a card, or a name with `key` in it. What has a
+    /// space in it is no id, and all rules look at it.
     Id,
 }
 
@@ -114,7 +117,10 @@ impl Sanitizer {
 
     /// Takes the secrets out of one string. Pure; linear in its length; doing it twice changes nothing.
     pub fn clean<'t>(&self, text: &'t str, mode: Mode) -> Clean<'t> {
-        let words = self.words(mode);
+        let words = match mode {
+            Mode::Id if !has_space(text) => &self.ids,
+            Mode::Text | Mode::Id => &self.text,
+        };
         let mut clean = Clean { text: Cow::Borrowed(text), redactions: 0 };
         for _ in 0..MAX_PASSES {
             let found = words.find(&clean.text);
@@ -127,19 +133,27 @@ impl Sanitizer {
         clean
     }
 
-    fn words(&self, mode: Mode) -> &Words {
-        match mode {
-            Mode::Text => &self.text,
-            Mode::Id => &self.ids,
+    /// Rows of a column that may hold something, or are longer than is read or stored.
+    fn suspects(&self, column: &StringArray, limits: Limits) -> Vec<usize> {
+        let longest = limits.stored.min(limits.read);
+        match limits.mode {
+            Mode::Text => self.text.suspects(column, longest),
+            Mode::Id => {
+                let spaced = (0..column.len()).filter(|&row| column.is_valid(row) && has_space(column.value(row)));
+                let mut suspects = self.ids.suspects(column, longest);
+                suspects.extend(spaced);
+                suspects.sort_unstable();
+                suspects.dedup();
+                suspects
+            }
         }
     }
 
     /// One column; `None` where nothing in it changes.
     fn column(&self, column: &StringArray, limits: Limits, tally: &mut Tally) -> Option<StringArray> {
-        let suspects = self.words(limits.mode).suspects(column, limits.stored.min(limits.read));
         let mut changed: Vec<(usize, String)> = Vec::new();
         let mut redactions = 0;
-        for row in suspects {
+        for row in self.suspects(column, limits) {
             let value = column.value(row);
             let clean = self.clean(cap(value, limits.read), limits.mode);
             redactions += clean.redactions;
@@ -177,6 +191,12 @@ impl Sanitizer {
 
     fn clean_labels(&self, labels: &mut [Label], redactions: &mut u64) {
         for (key, value) in labels {
+            let found = self.text.find_named(key, cap(value, MAX_TEXT_BYTES));
+            if !found.is_empty() {
+                let (clean, count) = self.text.redact(cap(value, MAX_TEXT_BYTES), found);
+                *value = clean;
+                *redactions += count;
+            }
             self.clean_string(key, redactions);
             self.clean_string(value, redactions);
         }
@@ -205,6 +225,10 @@ impl Limits {
         let stored = if column.name == "error_message" { MAX_MESSAGE_BYTES } else { read };
         Some(Limits { mode, read, stored })
     }
+}
+
+fn has_space(text: &str) -> bool {
+    memchr::memchr3(b' ', b'\n', b'\t', text.as_bytes()).is_some()
 }
 
 /// The head of a text that is too long, back to its last delimiter: the head of a token that was cut is no token any rule would find.

@@ -17,7 +17,7 @@ pub struct TelemetryConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogsConfig {
-    /// Default `info`; the environment variable `RUST_LOG` goes before it, and can name modules.
+    /// Default `info`; the environment variable `RUST_LOG` goes before it, and can name floe's modules.
     pub level: LogLevel,
     /// Default `console`.
     pub encoding: LogEncoding,

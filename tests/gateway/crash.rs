@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::floe::{Floe, PATIENCE};
+use super::parts::Lake;
 use super::{python, send};
 
 /// Unless the environment says otherwise: FLOE_KILLS=1000.
@@ -77,7 +78,18 @@ impl Load {
 
 #[test]
 fn kills_under_load_lose_nothing_and_repeat_nothing() {
-    let mut floe = Floe::start_with(|config| config.replace("max_age: 60s", "max_age: 1s"));
+    kill_under_load(None);
+}
+
+#[test]
+fn kills_under_load_lose_nothing_and_repeat_nothing_on_rest_and_s3() {
+    if let Some(lake) = Lake::open() {
+        kill_under_load(Some(&lake));
+    }
+}
+
+fn kill_under_load(lake: Option<&Lake>) {
+    let mut floe = Floe::start_on(lake, |config| config.replace("max_age: 60s", "max_age: 1s"));
     let load = Load::on(&floe);
     let kills = std::env::var("FLOE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     for millis in moments(send::now_nanos()).take(kills) {

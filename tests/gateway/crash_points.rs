@@ -8,6 +8,7 @@ use floe::faults::{Naive, Point};
 
 use super::crash::Load;
 use super::floe::Floe;
+use super::parts::Lake;
 use super::{python, send};
 
 #[expect(clippy::needless_pass_by_value, reason = "as every change of a configuration is")]
@@ -19,8 +20,8 @@ fn busy(config: String) -> String {
 }
 
 /// Rows are held when the process dies at its `times`th passage of the point; then everything goes on.
-fn crash_at(point: Point, times: u32) {
-    let mut floe = Floe::prepare(busy);
+fn crash_at(point: Point, times: u32, lake: Option<&Lake>) {
+    let mut floe = Floe::prepare_on(lake, busy);
     if point != Point::DuringEnrol {
         floe.restart();
     }
@@ -40,10 +41,20 @@ fn crash_at(point: Point, times: u32) {
     assert!(rows > 40, "{}: only {rows} rows", point.name());
 }
 
-/// Every point has a test here.
+/// Every point has a test here, on both catalogs.
 macro_rules! points {
     ($($name:ident: $point:ident, $times:literal;)+) => {
-        $(#[test] fn $name() { crash_at(Point::$point, $times); })+
+        $(#[test] fn $name() { crash_at(Point::$point, $times, None); })+
+
+        mod on_rest_and_s3 {
+            use super::{Lake, Point, crash_at};
+
+            $(#[test] fn $name() {
+                if let Some(lake) = Lake::open() {
+                    crash_at(Point::$point, $times, Some(&lake));
+                }
+            })+
+        }
 
         #[test]
         fn every_point_has_a_test() {

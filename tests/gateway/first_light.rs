@@ -3,35 +3,69 @@
 use serde_json::{Value, json};
 
 use super::floe::{Floe, files_below};
+use super::parts::{Lake, Warehouse};
 use super::{python, send};
 
 /// A gateway that has taken and committed the day of `tests/python/emit.py`, and that day.
 fn a_day_of_traffic() -> (Floe, String) {
-    let floe = Floe::start();
+    a_day_in(None)
+}
+
+/// The same in a lake, with the keys that its catalog vends.
+fn a_day_in(lake: Option<&Lake>) -> (Floe, String) {
+    let vended = |config: String| config.replace(", access_key_id: floe, secret_access_key: floe-secret", "");
+    let floe = Floe::start_on(lake, vended);
     let (grpc, http) = (format!("http://{}", floe.ports.grpc), format!("http://{}", floe.ports.http));
     let day = python::run("emit.py", &[&grpc, &http]).trim().to_owned();
     floe.flush();
     (floe, day)
 }
 
+/// One suite on two warehouses: each check is a test on each.
+macro_rules! in_every_warehouse {
+    ($($check:ident),+) => {
+        mod on_sqlite_and_files {
+            $(#[test] fn $check() { super::$check(super::Warehouse::SqliteAndFiles, &super::a_day_of_traffic()) })+
+        }
+        mod on_rest_and_s3 {
+            $(#[test] fn $check() {
+                let Some(lake) = super::Lake::open() else { return };
+                super::$check(super::Warehouse::RestAndS3, &super::a_day_in(Some(&lake)))
+            })+
+        }
+    };
+}
+
+in_every_warehouse!(
+    every_value_is_read_back,
+    the_five_questions_have_the_answers_counted_by_hand,
+    the_tables_have_the_schema_the_partitions_and_the_order_of_the_design,
+    floe_tables_shows_rows_files_watermarks_and_a_line_for_duckdb
+);
+
 /// `HH:MM:SS.ffffff` of the day, as PyIceberg's `timestamptz` prints.
 fn at(day: &str, time: &str) -> String {
     format!("{day} {time}+00:00")
+}
+
+fn scheme(warehouse: Warehouse) -> &'static str {
+    match warehouse {
+        Warehouse::SqliteAndFiles => "file:///",
+        Warehouse::RestAndS3 => "s3://floe/",
+    }
 }
 
 fn by<'a>(rows: &'a [Value], column: &str, value: &str) -> &'a Value {
     rows.iter().find(|row| row[column] == value).unwrap_or_else(|| panic!("no row with {column} = {value}: {rows:#?}"))
 }
 
-#[test]
-fn every_value_is_read_back() {
-    let (floe, day) = a_day_of_traffic();
-    let invocations = python::rows(&floe, "invocations");
+fn every_value_is_read_back(_: Warehouse, (floe, day): &(Floe, String)) {
+    let invocations = python::rows(floe, "invocations");
     assert_eq!(invocations.len(), 7);
     let first = by(&invocations, "invocation_id", "c1");
     let expected = json!({
         "invocation_id": "c1", "function_id": "checkout", "language": "python", "version": "2026.11.1",
-        "started_at": at(&day, "10:00:00"), "duration_ms": 100.0, "success": true, "error_type": null, "error_message": null,
+        "started_at": at(day, "10:00:00"), "duration_ms": 100.0, "success": true, "error_type": null, "error_message": null,
         "cold_start": true, "memory_used_bytes": 67_108_864, "client_ip": first["client_ip"], "region": "eu-west-1", "colo": null,
         "date": day, "hour": 10,
     });
@@ -44,37 +78,35 @@ fn every_value_is_read_back() {
     assert_eq!(by(&invocations, "invocation_id", "c4")["hour"], 23);
     assert_eq!(by(&invocations, "invocation_id", "r1")["language"], "javascript");
 
-    let errors = python::rows(&floe, "errors");
+    let errors = python::rows(floe, "errors");
     assert_eq!(errors.len(), 2);
     let error = by(&errors, "error_type", "ValueError");
     assert_eq!(error["invocation_id"], "c3");
-    assert_eq!(error["occurred_at"], at(&day, "10:10:00.001000"));
+    assert_eq!(error["occurred_at"], at(day, "10:10:00.001000"));
     let message = error["error_message"].as_str().unwrap();
     assert!(message.contains("card declined") && message.contains("[redacted") && !message.contains("hunter2"), "{message}");
     let stack = error["stack_trace"].as_str().unwrap();
     assert!(stack.contains("Traceback") && stack.contains("ValueError") && !stack.contains("hunter2hunter2 given"), "{stack}");
 
-    let limits = python::rows(&floe, "rate_limits");
+    let limits = python::rows(floe, "rate_limits");
     assert_eq!(limits.len(), 4);
     let limit = by(&limits, "limit_type", "per_function");
     assert_eq!(
         (&limit["function_id"], &limit["limit_value"], &limit["occurred_at"]),
-        (&json!("resize"), &json!(1000), &json!(at(&day, "12:00:00")))
+        (&json!("resize"), &json!(1000), &json!(at(day, "12:00:00")))
     );
 
-    let deployments = python::rows(&floe, "deployments");
+    let deployments = python::rows(floe, "deployments");
     let expected = json!({
         "deployment_id": "d-1", "function_id": "checkout", "version": "2026.11.1", "previous_version": "2026.10.9",
-        "deployed_at": at(&day, "09:00:00"), "deployed_by": "ci", "code_size_bytes": 12345, "source_map_size_bytes": 678,
+        "deployed_at": at(day, "09:00:00"), "deployed_by": "ci", "code_size_bytes": 12345, "source_map_size_bytes": 678,
         "status": "success", "rollback_reason": null, "date": day,
     });
     assert_eq!(deployments, [expected]);
 }
 
-#[test]
-fn the_five_questions_have_the_answers_counted_by_hand() {
-    let (floe, day) = a_day_of_traffic();
-    let check = |query: &str, expected: Value| assert_eq!(Value::Array(python::sql(&floe, query)), expected, "{query}");
+fn the_five_questions_have_the_answers_counted_by_hand(_: Warehouse, (floe, day): &(Floe, String)) {
+    let check = |query: &str, expected: Value| assert_eq!(Value::Array(python::sql(floe, query)), expected, "{query}");
     check(
         "SELECT function_id, COUNT(*) AS invocations, AVG(duration_ms) AS avg_ms,
                 SUM(CASE WHEN success THEN 0 ELSE 1 END) * 12 / COUNT(*) AS twelfths_failed
@@ -102,7 +134,7 @@ fn the_five_questions_have_the_answers_counted_by_hand() {
             {"date": day, "hour": 12, "events": 1, "addresses": 1},
         ]),
     );
-    let next = by(&python::rows(&floe, "invocations"), "invocation_id", "r2")["date"].clone();
+    let next = by(&python::rows(floe, "invocations"), "invocation_id", "r2")["date"].clone();
     check(
         "SELECT function_id, date, quantile_cont(duration_ms, 0.95) AS p95 FROM {invocations} GROUP BY ALL ORDER BY ALL",
         json!([
@@ -120,11 +152,8 @@ fn the_five_questions_have_the_answers_counted_by_hand() {
     );
 }
 
-#[test]
-fn the_tables_have_the_schema_the_partitions_and_the_order_of_the_design() {
-    let (floe, day) = a_day_of_traffic();
-    let data = floe.data();
-    let data = data.to_str().unwrap();
+fn the_tables_have_the_schema_the_partitions_and_the_order_of_the_design(warehouse: Warehouse, (floe, day): &(Floe, String)) {
+    let data = floe.source.as_str();
     let table = &python::json_lines("read.py", &["table", data, "invocations"])[0];
     assert_eq!(table["format"], 2);
     assert_eq!(table["partition"], json!([["date", "identity", "date"], ["hour", "identity", "hour"]]));
@@ -165,7 +194,7 @@ fn the_tables_have_the_schema_the_partitions_and_the_order_of_the_design() {
     let late = python::json_lines("read.py", &["files", data, "invocations", &format!("date = '{day}' and hour = 23")]);
     assert_eq!((all.len(), late.len()), (4, 1), "10 and 23 o'clock, 11 o'clock, and midnight: {all:#?}");
     let path = late[0]["path"].as_str().unwrap();
-    assert!(path.starts_with("file:///") && path.contains(&format!("/date={day}/hour=23/")), "{path}");
+    assert!(path.starts_with(scheme(warehouse)) && path.contains(&format!("/date={day}/hour=23/")), "{path}");
 }
 
 #[test]
@@ -237,11 +266,10 @@ fn no_secret_and_no_address_is_in_any_file() {
     }
 }
 
-#[test]
-fn floe_tables_shows_rows_files_watermarks_and_a_line_for_duckdb() {
-    let (floe, _) = a_day_of_traffic();
+fn floe_tables_shows_rows_files_watermarks_and_a_line_for_duckdb(warehouse: Warehouse, (floe, _): &(Floe, String)) {
     let printed = floe.run("tables");
-    for expected in ["invocations", "rate_limits", "deployments", "errors", "watermark", "SELECT * FROM iceberg_scan('file:///"] {
+    let line = format!("SELECT * FROM iceberg_scan('{}", scheme(warehouse));
+    for expected in ["invocations", "rate_limits", "deployments", "errors", "watermark", &line] {
         assert!(printed.contains(expected), "no {expected} in\n{printed}");
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::parts::Lake;
 use super::{laws, send};
 
 /// Long enough for a loaded machine; a test that waits this long has failed.
@@ -30,6 +31,8 @@ pub struct Floe {
     pub ports: Ports,
     /// What its processes find in their environment, beside the test's own.
     pub env: Vec<(&'static str, String)>,
+    /// Where its tables are, for `tests/python/read.py`.
+    pub source: String,
 }
 
 /// Free ports: bound and let go, so another process could take one; it never has yet.
@@ -79,17 +82,29 @@ impl Floe {
 
     /// The same with the configuration changed.
     pub fn start_with(change: impl Fn(String) -> String) -> Floe {
-        let mut floe = Floe::prepare(change);
+        Floe::start_on(None, change)
+    }
+
+    /// The same with its tables in a lake, where one is given.
+    pub fn start_on(lake: Option<&Lake>, change: impl Fn(String) -> String) -> Floe {
+        let mut floe = Floe::prepare_on(lake, change);
         floe.restart();
         floe
     }
 
     /// Everything is there but the process.
     pub fn prepare(change: impl Fn(String) -> String) -> Floe {
+        Floe::prepare_on(None, change)
+    }
+
+    pub fn prepare_on(lake: Option<&Lake>, change: impl Fn(String) -> String) -> Floe {
         let directory = tempfile::Builder::new().prefix("floe-test-").tempdir().unwrap().keep();
         let ports = free_ports();
-        fs::write(directory.join("pipelines.yaml"), change(config(&ports))).unwrap();
-        Floe { child: None, directory, ports, env: Vec::new() }
+        let shipped = config(&ports);
+        let placed = lake.map_or_else(|| shipped.clone(), |lake| lake.configure(&shipped, false));
+        fs::write(directory.join("pipelines.yaml"), change(placed)).unwrap();
+        let source = lake.map_or_else(|| directory.join("floe-data").display().to_string(), Lake::source);
+        Floe { child: None, directory, ports, env: Vec::new(), source }
     }
 
     /// Starts the process and waits for nothing.

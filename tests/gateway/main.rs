@@ -13,9 +13,12 @@
 
 mod floe;
 mod laws;
+mod parts;
+mod proxy;
 mod python;
 mod send;
 
+mod answers;
 mod bad_bytes;
 mod bombs;
 mod browser;
@@ -30,5 +33,6 @@ mod first_light;
 mod goldens;
 mod outage;
 mod own_metrics;
+mod privacy;
 mod routes;
 mod rules;

@@ -27,7 +27,7 @@ pub fn json_lines(script: &str, arguments: &[&str]) -> Vec<Value> {
 
 /// Every row of a table, read by PyIceberg.
 pub fn rows(floe: &super::floe::Floe, table: &str) -> Vec<Value> {
-    json_lines("read.py", &["rows", floe.data().to_str().unwrap(), table])
+    json_lines("read.py", &["rows", &floe.source, table])
 }
 
 /// One column of every row, sorted: a multiset.
@@ -39,5 +39,5 @@ pub fn column(floe: &super::floe::Floe, table: &str, column: &str) -> Vec<String
 
 /// The answer of DuckDB; `{invocations}` and kin stand for the tables.
 pub fn sql(floe: &super::floe::Floe, query: &str) -> Vec<Value> {
-    json_lines("read.py", &["sql", floe.data().to_str().unwrap(), query])
+    json_lines("read.py", &["sql", &floe.source, query])
 }

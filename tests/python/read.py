@@ -13,18 +13,32 @@ import sys
 
 import duckdb
 from duckdb_extensions import import_extension
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 
 TABLES = ("invocations", "rate_limits", "deployments", "errors")
 
 
+KEY, SECRET, REGION = "floe", "floe-secret", "us-east-1"
+
+
+def remote(data):
+    """Catalog URI, S3 URL and namespace of a REST catalog; None for a directory."""
+    kind, *rest = data.split(" ")
+    return rest if kind == "rest" else None
+
+
 def catalog(data):
-    return SqlCatalog("default", uri=f"sqlite:///{data}/catalog.db", warehouse=f"file://{data}/warehouse")
+    if not remote(data):
+        return SqlCatalog("default", uri=f"sqlite:///{data}/catalog.db", warehouse=f"file://{data}/warehouse")
+    uri, s3, _ = remote(data)
+    keys = {"s3.access-key-id": KEY, "s3.secret-access-key": SECRET, "s3.region": REGION}
+    return RestCatalog("lake", **{"uri": uri, "s3.endpoint": s3, **keys})
 
 
 def load(data, table):
-    name = table if "." in table else f"analytics.{table}"
-    return catalog(data).load_table(name)
+    namespace = remote(data)[2] if remote(data) else "analytics"
+    return catalog(data).load_table(f"{namespace}.{table}")
 
 
 def rows(data, table, row_filter="True"):
@@ -63,7 +77,17 @@ def sql(data, query):
     for extension in ("avro", "httpfs", "iceberg"):
         import_extension(extension, con=connection)
     connection.execute("SET TimeZone = 'UTC'")
-    scans = {name: f"iceberg_scan('{load(data, name).metadata_location}')" for name in TABLES}
+    if remote(data):
+        uri, s3, namespace = remote(data)
+        connection.execute(
+            f"CREATE SECRET (TYPE S3, KEY_ID '{KEY}', SECRET '{SECRET}', REGION '{REGION}', "
+            f"ENDPOINT '{s3.removeprefix('http://')}', URL_STYLE 'path', USE_SSL false)"
+        )
+        options = "AUTHORIZATION_TYPE 'none', ACCESS_DELEGATION_MODE 'none'"
+        connection.execute(f"ATTACH '' AS lake (TYPE ICEBERG, ENDPOINT '{uri}', {options})")
+        scans = {name: f"lake.{namespace}.{name}" for name in TABLES}
+    else:
+        scans = {name: f"iceberg_scan('{load(data, name).metadata_location}')" for name in TABLES}
     result = connection.execute(query.format(**scans))
     columns = [column[0] for column in result.description]
     for row in result.fetchall():
@@ -77,4 +101,5 @@ def main():
         print(json.dumps(line, default=str))
 
 
-main()
+if __name__ == "__main__":
+    main()

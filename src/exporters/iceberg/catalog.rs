@@ -3,14 +3,17 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `columns` | adding the columns that the configuration adds to a table that lacks them |
-//! | `pinned` | the version that was looked at, posing as a catalog |
+//! | `pinned` | a commit as requirements and updates, built on the version that was looked at |
 //! | `sql` | the catalog in an SQLite file |
+//! | `rest` | a catalog that speaks the Iceberg REST protocol |
 //!
 //! The library's own `Transaction::commit` loads the table again, rebases on whatever head it finds, and repeats after a conflict. Handed
-//! a `Pinned` catalog it cannot: that one answers "load" with the table that was looked at, and takes a commit once.
+//! a pinned version it cannot: that one answers "load" with the table that was looked at, and keeps the commit. A [`Connection`] then asks
+//! for it, once.
 
 mod columns;
 mod pinned;
+mod rest;
 pub(super) mod sql;
 
 use std::collections::HashMap;
@@ -20,20 +23,23 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use iceberg::spec::TableMetadata;
+use iceberg::io::FileIO;
+use iceberg::spec::{TableMetadata, TableMetadataRef};
 use iceberg::table::Table as IcebergTable;
 use iceberg::transaction::{ApplyTransactionAction as _, Transaction};
-use iceberg::{Catalog as IcebergCatalog, Error, ErrorKind, NamespaceIdent, TableIdent};
+use iceberg::{Error, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::committer::{Answer, Attempt, CatalogError, Look, Mark};
-use super::config::{CatalogKind, IcebergConfig};
+use super::config::{CatalogConfig, IcebergConfig};
 use super::schema::{self, Target};
+use super::storage;
 use crate::faults::{self, Naive};
 use crate::tables::Table;
 use crate::wal::Position;
-use pinned::Pinned;
+use pinned::Change;
+pub(super) use rest::keys_of_token;
 
 /// Longer than a catalog takes by its own time-outs; after it nobody knows.
 const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -52,11 +58,38 @@ pub(super) trait Catalog: Send + Sync {
 /// A catalog that answers.
 #[async_trait]
 pub(super) trait Connection: Send + Sync + fmt::Debug {
-    /// For loading and creating; never for committing.
-    fn catalog(&self) -> &dyn IcebergCatalog;
+    /// The newest version of a table, with storage whose keys are fresh; `None` where there is no such table.
+    async fn load(&self, table: &TableIdent) -> Result<Option<IcebergTable>, CatalogError>;
 
-    /// Makes `location` the table's metadata if it is still at the one that was looked at; false if it is not. After an error nobody knows.
-    async fn swap(&self, table: &TableIdent, from: &str, to: &str) -> Result<bool, Error>;
+    /// Makes a table and the namespaces above it. One that is there already is as good.
+    async fn create(&self, table: &TableIdent, creation: TableCreation) -> Result<(), CatalogError>;
+
+    /// Asks once for a change of the version that was looked at, and gives the version that the catalog then holds; else its answer.
+    async fn commit(&self, looked: &IcebergTable, change: Change) -> Result<TableMetadataRef, Answer>;
+
+    /// Seconds by which the catalog's clock was ahead of ours when it last answered.
+    fn clock_ahead(&self) -> i64 {
+        0
+    }
+
+    /// Storage for a location that no table has yet, where the catalog names one.
+    fn warehouse(&self) -> Option<(String, FileIO)>;
+}
+
+/// A connection that may create what is missing.
+pub(super) async fn connect(config: &IcebergConfig) -> Result<Arc<dyn Connection>, CatalogError> {
+    match &config.catalog {
+        CatalogConfig::Sql(sql) => sql::connect(sql).await,
+        CatalogConfig::Rest(_) | CatalogConfig::R2(_) => rest::connect(config).await,
+    }
+}
+
+/// A connection for reading what is there.
+pub(super) async fn connect_existing(config: &IcebergConfig) -> Result<Arc<dyn Connection>, CatalogError> {
+    match &config.catalog {
+        CatalogConfig::Sql(sql) => sql::connect_existing(sql).await,
+        CatalogConfig::Rest(_) | CatalogConfig::R2(_) => rest::connect(config).await,
+    }
 }
 
 /// Connects when it is first needed, and again until it works.
@@ -74,12 +107,7 @@ impl Connector {
     }
 
     async fn get(&self) -> Result<Arc<dyn Connection>, CatalogError> {
-        let connect = || async {
-            match self.config.catalog.kind {
-                CatalogKind::Sql => sql::connect(&self.config.catalog).await,
-            }
-        };
-        self.connection.get_or_try_init(connect).await.cloned()
+        self.connection.get_or_try_init(|| connect(&self.config)).await.cloned()
     }
 }
 
@@ -130,29 +158,21 @@ impl TableCatalog {
 
     async fn load(&self) -> Result<IcebergTable, CatalogError> {
         let connection = self.connector.get().await?;
-        let catalog = connection.catalog();
-        match catalog.load_table(&self.ident).await {
-            Err(error) if is_missing(&error) && self.looked().is_some() => Err(CatalogError::Missing),
-            Err(error) if is_missing(&error) => {
-                self.create(catalog).await.map_err(|error| unreachable(&error))?;
-                // Loaded again, because a catalog may say "created" too early.
-                catalog.load_table(&self.ident).await.map_err(|error| unreachable(&error))
-            }
-            loaded => loaded.map_err(|error| unreachable(&error)),
+        if let Some(table) = connection.load(&self.ident).await? {
+            return Ok(table);
         }
-    }
-
-    async fn create(&self, catalog: &dyn IcebergCatalog) -> Result<(), Error> {
-        // The tables of one exporter start at once; a catalog may take two creators of one namespace amiss.
-        let _one = self.connector.creating.lock().await;
-        let namespace = self.ident.namespace();
-        for level in 1..=namespace.len() {
-            let namespace = NamespaceIdent::from_vec(namespace[..level].to_vec())?;
-            if !catalog.namespace_exists(&namespace).await? {
-                unless_there(catalog.create_namespace(&namespace, HashMap::new()).await)?;
-            }
+        if self.looked().is_some() {
+            return Err(CatalogError::Missing);
         }
-        unless_there(catalog.create_table(namespace, schema::creation(self.table, &self.rows)?).await)
+        let creation = schema::creation(self.table, &self.rows).map_err(|error| CatalogError::Incompatible(brief(&error)))?;
+        {
+            // The tables of one exporter start at once; a catalog may take two creators of one namespace amiss.
+            let _one = self.connector.creating.lock().await;
+            connection.create(&self.ident, creation).await?;
+        }
+        // Loaded again, because a catalog may say "created" too early.
+        let created = connection.load(&self.ident).await?;
+        created.ok_or_else(|| CatalogError::Unreachable("the catalog made the table and does not have it".to_owned()))
     }
 
     fn read(&self, metadata: &TableMetadata, target: &Target) -> Look {
@@ -192,25 +212,21 @@ impl TableCatalog {
             Ok(connection) => connection,
             Err(error) => return Answer::Unknown(error.to_string()),
         };
-        let reloaded =
-            if faults::is(Naive::RebaseAtCommit) { connection.catalog().load_table(&self.ident).await.ok() } else { None };
+        let reloaded = if faults::is(Naive::RebaseAtCommit) { connection.load(&self.ident).await.ok().flatten() } else { None };
         let base = reloaded.as_ref().unwrap_or(&looked.table);
-        let pinned = Pinned { looked: base, connection: connection.as_ref() };
-        let committed = match self.transaction(base, attempt) {
-            Ok(transaction) => transaction.commit(&pinned).await,
+        let change = match self.transaction(base, attempt) {
+            Ok(transaction) => Change::of(transaction, base).await,
             Err(error) => Err(error),
         };
-        match committed {
-            // What came back is what was sent. What the catalog holds is another question.
-            Ok(_) => match connection.catalog().load_table(&self.ident).await {
-                Ok(table) => Answer::Committed(watermark(table.metadata(), self.writer)),
-                Err(error) => Answer::Unknown(brief(&error)),
-            },
-            Err(error) => match error.kind() {
-                ErrorKind::CatalogCommitConflicts => Answer::Conflict,
-                ErrorKind::FeatureUnsupported => Answer::Refused(brief(&error)),
-                _ => Answer::Unknown(brief(&error)),
-            },
+        let change = match change {
+            Ok(change) => change,
+            Err(error) if storage::denied(&error) => return Answer::Denied(brief(&error)),
+            Err(error) if error.kind() == ErrorKind::FeatureUnsupported => return Answer::Refused(brief(&error)),
+            Err(error) => return Answer::Unknown(brief(&error)),
+        };
+        match connection.commit(base, change).await {
+            Ok(metadata) => Answer::Committed(watermark(&metadata, self.writer)),
+            Err(answer) => answer,
         }
     }
 
@@ -271,21 +287,10 @@ fn parse_watermark(value: &str) -> Option<Mark> {
     Some(Mark { position: Position(position.parse().ok()?), commit: commit.parse().ok()? })
 }
 
-fn namespace(config: &IcebergConfig) -> NamespaceIdent {
+pub(super) fn namespace(config: &IcebergConfig) -> NamespaceIdent {
     let levels = config.namespace.levels().to_vec();
     let whole = NamespaceIdent::new(config.namespace.to_string());
     NamespaceIdent::from_vec(levels).unwrap_or(whole)
-}
-
-fn is_missing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::TableNotFound | ErrorKind::NamespaceNotFound)
-}
-
-fn unless_there<T>(created: Result<T, Error>) -> Result<(), Error> {
-    match created {
-        Err(error) if !matches!(error.kind(), ErrorKind::TableAlreadyExists | ErrorKind::NamespaceAlreadyExists) => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn unreachable(error: &Error) -> CatalogError {
@@ -316,17 +321,11 @@ pub struct TableInfo {
 
 /// The tables that exist, in the order of [`Table::ALL`].
 pub(super) async fn describe(config: &IcebergConfig) -> Result<Vec<TableInfo>, CatalogError> {
-    let connection = match config.catalog.kind {
-        CatalogKind::Sql => sql::connect_existing(&config.catalog).await?,
-    };
+    let connection = connect_existing(config).await?;
     let mut tables = Vec::new();
     for table in Table::ALL {
         let ident = TableIdent::new(namespace(config), table.name().to_owned());
-        match connection.catalog().load_table(&ident).await {
-            Ok(table) => tables.push(info(&table)),
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(unreachable(&error)),
-        }
+        tables.extend(connection.load(&ident).await?.as_ref().map(info));
     }
     Ok(tables)
 }

@@ -54,8 +54,6 @@ pub struct Committer {
     /// Files that no attempt named and that are no longer wanted.
     discarded: Vec<String>,
     flush: Option<Position>,
-    /// The last answer was "denied", and it is tried once more.
-    denied: bool,
     trouble: Option<String>,
     /// Sabotage only: the next look is not read.
     blind: bool,
@@ -94,7 +92,6 @@ impl Committer {
             named: false,
             discarded: Vec::new(),
             flush: None,
-            denied: false,
             trouble: None,
             blind: false,
             state: State::Waiting,
@@ -148,7 +145,11 @@ impl Committer {
             (State::Looking, Event::Looked { look, fresh }) => match look {
                 Ok(look) => self.looked(&look, fresh, now),
                 Err(error @ CatalogError::Unreachable(_)) => self.back_off(Some(error.to_string()), None, now),
-                Err(error @ CatalogError::Denied(_)) => self.denied(Reason::Catalog(error), now),
+                Err(CatalogError::TooMany { retry_after, why }) => {
+                    self.interval.widen();
+                    self.back_off(Some(CatalogError::TooMany { retry_after, why }.to_string()), retry_after, now)
+                }
+                Err(error @ CatalogError::Denied(_)) => self.denied(&Reason::Catalog(error), now),
                 Err(error) => self.stop(Reason::Catalog(error)),
             },
             (State::Encoding, Event::Encoded(result)) => match result {
@@ -158,7 +159,7 @@ impl Committer {
                     self.look()
                 }
                 Err(error @ EncodeFailure::Passing(_)) => self.back_off(Some(error.to_string()), None, now),
-                Err(error @ EncodeFailure::Denied(_)) => self.denied(Reason::Encoding(error), now),
+                Err(error @ EncodeFailure::Denied(_)) => self.denied(&Reason::Encoding(error), now),
                 Err(error @ EncodeFailure::Lasting(_)) => self.stop(Reason::Encoding(error)),
             },
             (State::Journalling(attempt), Event::Journalled) => {
@@ -255,9 +256,15 @@ impl Committer {
             }
             Some(files) => (files.above, files.to, Some(files.clone())),
             None => {
-                self.trouble = None;
-                self.interval.reached();
-                return self.next(now);
+                let trouble = self.trouble.take();
+                let step = self.next(now);
+                if let Step::Wait(_) = step {
+                    self.interval.reached();
+                } else {
+                    // Over when the rows are in the table: a warehouse that refuses them is not asked again at once.
+                    self.trouble = trouble;
+                }
+                return step;
             }
         };
         // Once an open intent lists the files, further attempts of the same batch need not: the journal stays small.
@@ -303,7 +310,7 @@ impl Committer {
                 }
                 self.back_off(Some(format!("the outcome of a commit is not known: {why}")), None, now)
             }
-            Answer::Denied(why) => self.denied(Reason::Catalog(CatalogError::Denied(why)), now),
+            Answer::Denied(why) => self.denied(&Reason::Catalog(CatalogError::Denied(why)), now),
             Answer::Refused(why) => self.stop(Reason::Refused(why)),
         }
     }
@@ -322,7 +329,6 @@ impl Committer {
         self.recorded = Some(recorded);
         self.intents.clear();
         self.held = held;
-        self.denied = false;
         self.trouble = None;
         self.interval.succeeded();
         self.next(now)
@@ -336,15 +342,9 @@ impl Committer {
         self.named = false;
     }
 
-    /// Credentials may have expired: look again once, with new files; then stop.
-    fn denied(&mut self, reason: Reason, now: Instant) -> Step {
-        if self.denied {
-            return self.stop(reason);
-        }
-        self.discard();
-        let step = self.back_off(Some(reason.to_string()), None, now);
-        self.denied = true;
-        step
+    /// Credentials have expired or were taken away: nothing is written until a look brings good ones. Files that are there serve on.
+    fn denied(&mut self, reason: &Reason, now: Instant) -> Step {
+        self.back_off(Some(reason.to_string()), None, now)
     }
 
     /// Sabotage only: news that a naive writer would not see.

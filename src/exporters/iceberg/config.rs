@@ -1,10 +1,21 @@
 //! The exporter's section of the configuration.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `catalog` | SQLite, REST, R2: addresses and tokens |
+//! | `storage` | S3 or local files: endpoint and keys |
+
+mod catalog;
+mod storage;
 
 use std::fmt;
 use std::path::{Path, PathBuf, absolute};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use catalog::{CatalogConfig, CatalogKind, R2CatalogConfig, RestCatalogConfig, SqlCatalogConfig, Token};
+pub use storage::{StaticKeys, StorageConfig, StorageKind};
 
 use crate::config::{ByteSize, Span};
 use crate::tables::added::is_name;
@@ -15,6 +26,8 @@ use crate::tables::{Allowed, Columns, Table};
 #[serde(default, deny_unknown_fields)]
 pub struct IcebergConfig {
     pub catalog: CatalogConfig,
+    /// Where the files lie; only beside a REST catalog.
+    pub storage: StorageConfig,
     /// Where the four tables live; levels are separated by dots. Default `analytics`.
     pub namespace: Namespace,
     pub commit: CommitConfig,
@@ -22,27 +35,6 @@ pub struct IcebergConfig {
     /// Columns that may be written raw: `client_ip` of every table that has one, or `invocations.tenant` of one table, which may be an added
     /// column. A pipeline that would write any other raw column is refused.
     pub allow_raw: Vec<ColumnName>,
-}
-
-/// The catalog that holds the tables.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CatalogConfig {
-    #[serde(rename = "type")]
-    pub kind: CatalogKind,
-    /// For `sql`: `sqlite://` and a path; the file is created. Default `sqlite://floe-data/catalog.db`.
-    pub uri: SqliteUri,
-    /// The directory of the tables; created. Default `floe-data/warehouse`.
-    pub warehouse: Warehouse,
-}
-
-/// Which kind of catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CatalogKind {
-    /// An SQLite file that PyIceberg's `SqlCatalog("default", …)` reads and writes as well.
-    #[default]
-    Sql,
 }
 
 /// When rows are cut into a commit: as soon as one of the two is reached.
@@ -93,8 +85,15 @@ pub struct Warehouse(PathBuf);
 impl IcebergConfig {
     /// The tables it writes, in words: equal for two exporters that write the same ones.
     pub fn destination(&self) -> String {
-        let catalog = self.catalog.uri.path().unwrap_or_default();
-        format!("`{}.*` in {}", self.namespace.levels().join("."), catalog.display())
+        format!("`{}.*` in {}", self.namespace.levels().join("."), self.catalog.place())
+    }
+
+    /// Settings that do not go together.
+    pub fn contradiction(&self) -> Option<String> {
+        if !self.catalog.is_shared() && self.storage != StorageConfig::default() {
+            return Some("`storage` belongs to a REST catalog; the warehouse of `type: sql` is its own".to_owned());
+        }
+        self.storage.contradiction()
     }
 
     /// The columns that `allow_raw` names, in whichever tables have them.
@@ -115,20 +114,11 @@ impl Default for IcebergConfig {
     fn default() -> IcebergConfig {
         IcebergConfig {
             catalog: CatalogConfig::default(),
+            storage: StorageConfig::default(),
             namespace: Namespace(vec!["analytics".to_owned()]),
             commit: CommitConfig::default(),
             file: FileConfig::default(),
             allow_raw: Vec::new(),
-        }
-    }
-}
-
-impl Default for CatalogConfig {
-    fn default() -> CatalogConfig {
-        CatalogConfig {
-            kind: CatalogKind::Sql,
-            uri: SqliteUri(PathBuf::from("floe-data/catalog.db")),
-            warehouse: Warehouse(PathBuf::from("floe-data/warehouse")),
         }
     }
 }

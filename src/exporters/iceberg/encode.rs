@@ -23,6 +23,7 @@ use super::catalog::brief;
 use super::committer::{Batch, EncodeFailure, Files};
 use super::config::FileConfig;
 use super::schema::Target;
+use super::storage::denied;
 use super::upload::{Upload, properties};
 use crate::faults::{self, Naive, Point};
 use crate::tables::ColumnType;
@@ -321,7 +322,7 @@ fn unreadable(error: &ReadError) -> EncodeFailure {
 }
 
 fn refused(error: &iceberg::Error) -> EncodeFailure {
-    EncodeFailure::Passing(brief(error))
+    if denied(error) { EncodeFailure::Denied(brief(error)) } else { EncodeFailure::Passing(brief(error)) }
 }
 
 impl std::fmt::Debug for Job {

@@ -1,167 +1,142 @@
-//! The local warehouse: what is written is on the disk before the catalog names it.
+//! The seam to the warehouse: which storage a table's location has, and with which keys.
 //!
-//! The library's own storage syncs data files, but neither metadata nor directories: after a power failure the catalog could name a
-//! file that is not there, with the rows already gone from the log.
+//! | file | what it holds |
+//! |---|---|
+//! | `local` | files, synced before the catalog names them |
+//! | `s3` | objects, in equal parts, aborted if they are not finished |
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+mod local;
+mod s3;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
-use iceberg::io::{
-    FileMetadata, FileRead, FileWrite, InputFile, LocalFsStorage, OutputFile, Storage, StorageConfig, StorageFactory,
-};
-use iceberg::{Error, ErrorKind, Result};
-use serde::{Deserialize, Serialize};
+use iceberg::io::{FileIO, FileIOBuilder};
 
-/// Local files under `file://`; writes are synced together with the directories they are in.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct SyncedStorage {
-    files: LocalFsStorage,
-}
+#[cfg(test)]
+pub(super) use local::local;
+pub(super) use local::{SyncedStorage, make_directory};
+pub(super) use s3::denied;
 
-#[typetag::serde(name = "FloeSyncedStorage")]
-impl StorageFactory for SyncedStorage {
-    fn build(&self, _: &StorageConfig) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(self.clone()))
+use super::config::{CatalogConfig, IcebergConfig, R2CatalogConfig, StorageKind};
+use crate::config::Secret;
+use s3::{S3Settings, S3Storage};
+
+/// Storage for what lies at `location`. `vended` is what the catalog says of it: endpoint, region, keys.
+///
+/// # Errors
+/// In words, when no storage fits the location.
+pub(super) fn of(config: &IcebergConfig, location: &str, vended: &HashMap<String, String>) -> Result<FileIO, String> {
+    let scheme = location.split_once(":/").map_or("file", |(scheme, _)| scheme);
+    match (scheme, config.storage.kind) {
+        ("file", StorageKind::Auto | StorageKind::Fs) => Ok(FileIOBuilder::new(Arc::new(SyncedStorage::default())).build()),
+        ("s3" | "s3a" | "s3n", StorageKind::Auto | StorageKind::S3) => {
+            Ok(FileIOBuilder::new(Arc::new(S3Storage::new(s3_settings(config, vended)))).build())
+        }
+        (_, StorageKind::Auto) => Err(format!("the table lies at {location}, expected s3:// or file://")),
+        (_, kind) => Err(format!("the table lies at {location}, which is not of `storage: {{ type: {} }}`", kind.name())),
     }
 }
 
-#[async_trait]
-#[typetag::serde(name = "FloeSyncedStorage")]
-impl Storage for SyncedStorage {
-    async fn exists(&self, path: &str) -> Result<bool> {
-        self.files.exists(path).await
+/// What the configuration says counts before what the catalog says. Keys come from one of the two only: static keys and a vended
+/// session token do not mix.
+fn s3_settings(config: &IcebergConfig, vended: &HashMap<String, String>) -> S3Settings {
+    let said = |key: &str| vended.get(key).cloned().filter(|value| !value.is_empty());
+    let storage = &config.storage;
+    let r2 = match &config.catalog {
+        CatalogConfig::R2(r2) => Some(r2),
+        _ => None,
+    };
+    let endpoint = storage.endpoint.clone().or_else(|| said("s3.endpoint")).or_else(|| r2.map(R2CatalogConfig::endpoint));
+    let region = storage.region.clone().or_else(|| said("client.region")).or_else(|| said("s3.region"));
+    let path_style = storage.path_style.or_else(|| said("s3.path-style-access").map(|value| value == "true"));
+    let mut settings = S3Settings {
+        path_style: path_style.unwrap_or(endpoint.is_some()),
+        endpoint,
+        region,
+        access_key_id: None,
+        secret_access_key: None,
+        session_token: None,
+    };
+    if let Some(keys) = storage.keys().or_else(|| r2.and_then(super::catalog::keys_of_token)) {
+        settings.access_key_id = Some(keys.access_key_id);
+        settings.secret_access_key = Some(keys.secret_access_key);
+        settings.session_token = keys.session_token;
+    } else {
+        settings.access_key_id = said("s3.access-key-id").map(Secret::new);
+        settings.secret_access_key = said("s3.secret-access-key").map(Secret::new);
+        settings.session_token = said("s3.session-token").map(Secret::new);
     }
-
-    async fn metadata(&self, path: &str) -> Result<FileMetadata> {
-        self.files.metadata(path).await
-    }
-
-    async fn read(&self, path: &str) -> Result<Bytes> {
-        self.files.read(path).await
-    }
-
-    async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
-        self.files.reader(path).await
-    }
-
-    async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
-        let mut writer = self.writer(path).await?;
-        writer.write(bytes).await?;
-        writer.close().await
-    }
-
-    async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
-        let path = local(path);
-        let file = blocking("create", path.clone(), |path| {
-            make_directory(parent(path))?;
-            File::create(path)
-        });
-        Ok(Box::new(SyncedFile { file: Some(Arc::new(file.await?)), path }))
-    }
-
-    async fn delete(&self, path: &str) -> Result<()> {
-        self.files.delete(path).await
-    }
-
-    async fn delete_prefix(&self, path: &str) -> Result<()> {
-        self.files.delete_prefix(path).await
-    }
-
-    async fn delete_stream(&self, paths: BoxStream<'static, String>) -> Result<()> {
-        self.files.delete_stream(paths).await
-    }
-
-    fn new_input(&self, path: &str) -> Result<InputFile> {
-        Ok(InputFile::new(Arc::new(self.clone()), path.to_owned()))
-    }
-
-    fn new_output(&self, path: &str) -> Result<OutputFile> {
-        Ok(OutputFile::new(Arc::new(self.clone()), path.to_owned()))
-    }
+    settings
 }
 
-/// A file that is written from front to back and synced on close.
-#[derive(Debug)]
-struct SyncedFile {
-    file: Option<Arc<File>>,
-    path: PathBuf,
-}
-
-#[async_trait]
-impl FileWrite for SyncedFile {
-    async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        let file = self.file.clone().ok_or_else(|| failed("write to", &self.path, &io::ErrorKind::NotConnected.into()))?;
-        blocking("write to", self.path.clone(), move |_| (&*file).write_all(&bytes)).await
+impl StorageKind {
+    fn name(self) -> &'static str {
+        match self {
+            StorageKind::Auto => "auto",
+            StorageKind::S3 => "s3",
+            StorageKind::Fs => "fs",
+        }
     }
-
-    async fn close(&mut self) -> Result<()> {
-        let file = self.file.take().ok_or_else(|| failed("close", &self.path, &io::ErrorKind::NotConnected.into()))?;
-        blocking("sync", self.path.clone(), move |path| {
-            file.sync_all()?;
-            File::open(parent(path))?.sync_all()
-        })
-        .await
-    }
-}
-
-/// The path of a `file:` location.
-pub(super) fn local(location: &str) -> PathBuf {
-    let path = location.strip_prefix("file://").or_else(|| location.strip_prefix("file:")).unwrap_or(location);
-    PathBuf::from(path)
-}
-
-/// Makes a directory and those above it; each is synced into the one that holds it.
-pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let above = parent(directory);
-    make_directory(above)?;
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => File::open(above)?.sync_all(),
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
-}
-
-async fn blocking<T: Send + 'static>(
-    action: &'static str,
-    path: PathBuf,
-    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(move || work(&path).map_err(|error| failed(action, &path, &error))).await;
-    done.map_err(|error| Error::new(ErrorKind::Unexpected, "the process is shutting down").with_source(error))?
-}
-
-fn failed(action: &str, path: &Path, error: &io::Error) -> Error {
-    Error::new(ErrorKind::Unexpected, format!("cannot {action} {}: {error}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_written_in_a_new_directory_is_read_back() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = format!("file://{}/a/b/c.bin", directory.path().display());
-        let storage = SyncedStorage::default();
-        storage.write(&path, Bytes::from_static(b"rows")).await.expect("written");
-        assert_eq!(storage.read(&path).await.expect("read"), Bytes::from_static(b"rows"));
-        assert!(storage.exists(&path).await.expect("known"));
+    fn check(yaml: &str, vended: &[(&str, &str)]) -> S3Settings {
+        let config: IcebergConfig = serde_saphyr::from_str(yaml).expect("parses");
+        s3_settings(&config, &vended.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
-    #[tokio::test]
-    async fn a_directory_that_cannot_be_made_is_named() {
-        let error = SyncedStorage::default().write("file:///proc/floe/x", Bytes::new()).await.expect_err("refused");
-        assert!(error.to_string().contains("/proc/floe/x"), "{error}");
+    fn exposed(secret: Option<&Secret>) -> Option<&str> {
+        secret.map(Secret::expose)
+    }
+
+    const VENDED: [(&str, &str); 4] =
+        [("s3.access-key-id", "v"), ("s3.secret-access-key", "w"), ("s3.session-token", "x"), ("s3.region", "eu-west-1")];
+
+    #[test]
+    fn vended_keys_are_taken_whole() {
+        let settings = check("catalog: { type: rest, uri: \"http://h\" }", &VENDED);
+        let keys = (
+            exposed(settings.access_key_id.as_ref()),
+            exposed(settings.secret_access_key.as_ref()),
+            exposed(settings.session_token.as_ref()),
+        );
+        assert_eq!(keys, (Some("v"), Some("w"), Some("x")));
+        assert_eq!((settings.region.as_deref(), settings.path_style), (Some("eu-west-1"), false));
+    }
+
+    #[test]
+    fn static_keys_stand_without_the_vended_session() {
+        let yaml = "catalog: { type: rest, uri: \"http://h\" }\nstorage: { endpoint: \"http://s\", access_key_id: a, secret_access_key: b }";
+        let settings = check(yaml, &VENDED);
+        let keys = (
+            exposed(settings.access_key_id.as_ref()),
+            exposed(settings.secret_access_key.as_ref()),
+            exposed(settings.session_token.as_ref()),
+        );
+        assert_eq!(keys, (Some("a"), Some("b"), None));
+        assert!(settings.path_style);
+    }
+
+    #[test]
+    fn r2_has_its_endpoint_and_keys_out_of_the_token() {
+        let yaml = "catalog: { type: r2, account_id: a1, bucket: b, token: abc, token_id: i }";
+        let settings = check(yaml, &VENDED);
+        assert_eq!(settings.endpoint.as_deref(), Some("https://a1.r2.cloudflarestorage.com"));
+        assert_eq!(exposed(settings.access_key_id.as_ref()), Some("i"));
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(exposed(settings.secret_access_key.as_ref()), Some(sha256));
+    }
+
+    #[test]
+    fn a_location_that_no_storage_fits_is_named() {
+        let config: IcebergConfig = serde_saphyr::from_str("storage: { type: fs }").expect("parses");
+        let error = of(&config, "s3://b/t", &HashMap::new()).expect_err("does not fit");
+        assert!(error.contains("s3://b/t") && error.contains("type: fs"), "{error}");
+        let error = of(&IcebergConfig::default(), "gs://b/t", &HashMap::new()).expect_err("does not fit");
+        assert!(error.contains("expected s3://"), "{error}");
     }
 }

@@ -90,9 +90,14 @@ impl Place {
     }
 
     async fn load(&self) -> iceberg::table::Table {
-        let connection = catalog::sql::connect_existing(&self.config().catalog).await.expect("a catalog");
+        let connection = catalog::sql::connect_existing(&self.sql()).await.expect("a catalog");
         let ident = iceberg::TableIdent::from_strs(["analytics", "invocations"]).expect("valid");
-        connection.catalog().load_table(&ident).await.expect("a table")
+        connection.load(&ident).await.expect("a catalog").expect("a table")
+    }
+
+    fn sql(&self) -> config::SqlCatalogConfig {
+        let config::CatalogConfig::Sql(sql) = self.config().catalog else { panic!("an SQLite file") };
+        sql
     }
 
     async fn check(&self, rows: usize) {
@@ -328,12 +333,11 @@ async fn many_partitions_are_cut_into_several_commits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_does_not_fit_stops_and_says_which_column() {
     let mut place = Place::new();
-    let connection = catalog::sql::connect(&place.config().catalog).await.expect("a catalog");
-    let namespace = iceberg::NamespaceIdent::new("analytics".to_owned());
-    connection.catalog().create_namespace(&namespace, std::collections::HashMap::new()).await.expect("created");
+    let connection = catalog::sql::connect(&place.sql()).await.expect("a catalog");
+    let ident = iceberg::TableIdent::from_strs(["analytics", "invocations"]).expect("valid");
     let mut creation = schema::creation(Table::Errors, &Table::Errors.schema()).expect("valid");
     creation.name = "invocations".to_owned();
-    connection.catalog().create_table(&namespace, creation).await.expect("created");
+    connection.create(&ident, creation).await.expect("created");
     let wal = place.open("wal");
     place.append(&wal, 0..1, 2).await;
     let exporter = start(&place, &wal);

@@ -44,6 +44,9 @@ fn check_destinations(config: &Config) -> Result<(), ConfigError> {
     let mut seen: Vec<(String, &ComponentId)> = Vec::new();
     for ((id, exporter), place) in config.exporters.iter().zip(config.exporters.places()) {
         let ExporterConfig::Iceberg(settings) = exporter else { continue };
+        if let Some(message) = settings.contradiction() {
+            return Err(ConfigError::at(place, message));
+        }
         let tables = settings.destination();
         if let Some((_, other)) = seen.iter().find(|(have, _)| *have == tables) {
             let message =

@@ -86,7 +86,9 @@ impl Expression<BoundTest> {
             Expression::Any(inner) => joined(inner, false, |holds, also| holds || also),
             Expression::Not(inner) => {
                 let mut holds = inner.mask(batch);
-                holds.iter_mut().for_each(|holds| *holds = !*holds);
+                for holds in &mut holds {
+                    *holds = !*holds;
+                }
                 holds
             }
         }

@@ -18,6 +18,12 @@ pub fn ceil(text: &str, at: usize) -> usize {
     around(text, at).map_or(at, |(_, end)| end)
 }
 
+/// The word of the mark that `at` lies inside of.
+pub(super) fn word_around(text: &str, at: usize) -> Option<&str> {
+    let (start, end) = around(text, at)?;
+    text.get(start + OPEN.len()..end - 1)
+}
+
 /// The mark that `at` lies inside of.
 fn around(text: &str, at: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();

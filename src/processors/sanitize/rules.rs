@@ -101,10 +101,11 @@ impl Class {
         self != Class::Phone
     }
 
-    /// Whether the class looks at ids: tokens known by their own form, and credentials named by what stands before them. Shapes that an id
-    /// may have by chance (a card number, an address) and the generic rule do not.
+    /// Whether the class looks at ids: tokens known by their own form, credentials named by what stands before them, and what is no id
+    /// by its form (an address, a mail address). A digit string that passes for a card is more often an id, and the generic rule takes
+    /// noise for a secret, which ids are.
     pub(super) fn looks_at_ids(self) -> bool {
-        self <= Class::Password
+        self <= Class::Password || matches!(self, Class::Iban | Class::Ssn | Class::Email | Class::Ip)
     }
 }
 

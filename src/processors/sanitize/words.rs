@@ -7,9 +7,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, Input};
 use arrow_array::{Array as _, StringArray};
 
 use super::custom::{Allowed, CustomRule};
-use super::mark;
 use super::rules::{Find, Rule, all};
 use super::scan::{Alphabet, Scan};
+use super::{encoded, mark};
 
 /// The rules of one mode behind their automaton.
 #[derive(Clone)]
@@ -78,6 +78,7 @@ impl Words {
                 at = start_of(row + 1);
             }
         }
+        suspects.extend((0..column.len()).filter(|&row| encoded::hint(&values[start_of(row)..start_of(row + 1)])));
         suspects.sort_unstable();
         suspects.dedup();
         suspects.retain(|&row| column.is_valid(row));
@@ -86,14 +87,45 @@ impl Words {
 
     /// What the rules want gone, in no order.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
-        self.find_in(&mut Scan::new(text))
+        let mut found = self.find_in(&mut Scan::new(text));
+        if encoded::hint(text.as_bytes()) {
+            for (range, hidden) in encoded::texts(text) {
+                let first = self.find_in(&mut Scan::new(&hidden)).into_iter().map(|found| found.rule).min();
+                found.extend(first.map(|rule| Found { range, rule }));
+            }
+        }
+        found
+    }
+
+    /// What goes of a value because of its name, as in `password` with `hunter2`: the name and the value are read as if they stood in JSON.
+    pub(super) fn find_named(&self, name: &str, value: &str) -> Vec<Found> {
+        if name.is_empty() || !self.automaton.is_match(name) {
+            return Vec::new();
+        }
+        let head = format!("\"{name}\":");
+        if value.starts_with('[') {
+            // A list of headers; what is found in it stands in the value at the same place.
+            let found = self.find_in(&mut Scan::new(&format!("{head}{value}"))).into_iter();
+            let within = found.filter(|found| found.range.start >= head.len());
+            return within
+                .map(|found| Found { range: found.range.start - head.len()..found.range.end - head.len(), ..found })
+                .collect();
+        }
+        let quoted = format!("{head}{}", serde_json::Value::from(value));
+        let whole = head.len() + 1..quoted.len() - 1;
+        let found = self.find_in(&mut Scan::new(&quoted)).into_iter();
+        found.filter(|found| found.range == whole).map(|found| Found { range: 0..value.len(), ..found }).collect()
     }
 
     pub(super) fn find_in(&self, scan: &mut Scan<'_>) -> Vec<Found> {
         let text = scan.text;
         let mut found = Vec::new();
         let mut custom: Vec<usize> = Vec::new();
+        let has_marks = memchr::memmem::find(scan.bytes, mark::OPEN.as_bytes()).is_some();
         for hit in self.automaton.find_overlapping_iter(text) {
+            if has_marks && self.is_in_mark(text, hit.start()) {
+                continue;
+            }
             let (rule, keyword) = self.patterns[hit.pattern().as_usize()];
             if let Some(built_in) = self.rules.get(rule) {
                 let range = built_in.find.at(scan, hit.range(), keyword);
@@ -110,6 +142,13 @@ impl Words {
             self.find_shapes(scan, &mut found);
         }
         found
+    }
+
+    /// Whether a keyword is part of a mark: the words of marks are keywords too. Only a word of ours makes a mark, so that none hides a secret.
+    fn is_in_mark(&self, text: &str, at: usize) -> bool {
+        let ours =
+            |word: &str| all().any(|rule| rule.class.name() == word) || self.custom.iter().any(|rule| rule.name.as_str() == word);
+        mark::word_around(text, at).is_some_and(ours)
     }
 
     /// Tries the rules without keywords at the start of every word.

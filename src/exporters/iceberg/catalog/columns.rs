@@ -3,11 +3,11 @@
 //! Nothing else of the table changes: its fields keep their ids, its files their meaning; rows that were there have NULL.
 
 use iceberg::table::Table as IcebergTable;
-use iceberg::{ErrorKind, TableRequirement, TableUpdate};
+use iceberg::{TableRequirement, TableUpdate};
 
-use super::pinned::Pinned;
-use super::{TableCatalog, unreachable};
-use crate::exporters::iceberg::committer::CatalogError;
+use super::TableCatalog;
+use super::pinned::Change;
+use crate::exporters::iceberg::committer::{Answer, CatalogError};
 use crate::exporters::iceberg::schema;
 
 /// Others may change the table meanwhile; after so many times the next look tries again.
@@ -32,14 +32,25 @@ impl TableCatalog {
             ];
             let updates = vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: LAST_ADDED }];
             let connection = self.connector.get().await?;
-            let pinned = Pinned { looked: &table, connection: connection.as_ref() };
-            match pinned.apply(requirements, updates).await {
+            match connection.commit(&table, Change { requirements, updates }).await {
                 // What the catalog holds now is another question, and so is what became of a commit that met another one.
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::CatalogCommitConflicts => {}
-                Err(error) => return Err(unreachable(&error)),
+                Ok(_) | Err(Answer::Conflict) => {}
+                Err(answer) => return Err(unanswered(answer)),
             }
         }
         Err(CatalogError::Unreachable("others change the table again and again while its columns are added".to_owned()))
+    }
+}
+
+/// What an answer to a change of the schema means for the look that asked for it.
+fn unanswered(answer: Answer) -> CatalogError {
+    match answer {
+        Answer::Denied(why) => CatalogError::Denied(why),
+        Answer::Refused(why) => CatalogError::Incompatible(format!("the catalog refuses the added columns: {why}")),
+        Answer::TooMany { retry_after } => {
+            CatalogError::TooMany { retry_after, why: "the catalog asks for fewer commits".to_owned() }
+        }
+        Answer::Unknown(why) => CatalogError::Unreachable(why),
+        Answer::Conflict | Answer::Committed(_) => CatalogError::Unreachable("others change the table".to_owned()),
     }
 }

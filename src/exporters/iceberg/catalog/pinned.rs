@@ -1,58 +1,58 @@
-//! One version of one table, posing as a catalog: it is what "load" answers, and a commit is applied to it or not at all.
+//! One version of one table, posing as a catalog: it is what "load" answers, and a commit ends in it, so that the library finds the head it was
+//! built on and nothing to try again.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use iceberg::table::Table;
+use iceberg::transaction::Transaction;
 use iceberg::{
-    Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, TableCommit, TableCreation, TableIdent,
-    TableRequirement, TableUpdate,
+    Catalog, Error, ErrorKind, Namespace, NamespaceIdent, Result, TableCommit, TableCreation, TableIdent, TableRequirement,
+    TableUpdate,
 };
-
 use serde::Deserialize as _;
 
-use super::Connection;
-use crate::faults::{self, Point};
-
-/// For [`iceberg::transaction::Transaction::commit`]: it finds the head it was built on, and nothing to try again.
+/// One commit, ready to be asked for: what must hold of the table, and what then changes.
 #[derive(Debug)]
-pub(super) struct Pinned<'a> {
-    pub(super) looked: &'a Table,
-    pub(super) connection: &'a dyn Connection,
+pub(in crate::exporters::iceberg) struct Change {
+    pub(super) requirements: Vec<TableRequirement>,
+    pub(super) updates: Vec<TableUpdate>,
 }
 
-impl Pinned<'_> {
-    /// Applies the updates to the version that was looked at, if it meets the requirements, and swaps the result in.
-    pub(super) async fn apply(&self, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<()> {
-        let looked = self.looked.metadata();
-        for requirement in requirements {
-            requirement.check(Some(looked))?;
-        }
-        let from = self.looked.metadata_location_result()?;
-        let retention = retention(looked)?;
-        let mut builder = looked.clone().into_builder(Some(from.to_owned()));
-        for mut update in updates {
-            if let (TableUpdate::SetSnapshotRef { ref_name, reference }, Some(retention)) = (&mut update, &retention)
-                && ref_name == MAIN_BRANCH
-            {
-                reference.retention = retention.clone();
-            }
-            builder = update.apply(builder)?;
-        }
-        let metadata = builder.build()?.metadata;
-        let location = from.parse::<MetadataLocation>()?.with_next_version().with_new_metadata(&metadata);
-        metadata.write_to(self.looked.file_io(), &location).await?;
-        faults::pass(Point::CommitSent);
-        if self.connection.swap(self.looked.identifier(), from, &location.to_string()).await? {
-            Ok(())
-        } else {
-            Err(Error::new(ErrorKind::CatalogCommitConflicts, "the table has another version by now"))
-        }
+impl Change {
+    /// What a transaction on `looked` comes to; its manifests are written when this returns.
+    pub(super) async fn of(transaction: Transaction, looked: &Table) -> Result<Change> {
+        let pinned = Pinned { looked, change: Mutex::default() };
+        transaction.commit(&pinned).await?;
+        let change = pinned.change.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut change = change.ok_or_else(|| Error::new(ErrorKind::DataInvalid, "the commit changes nothing"))?;
+        keep_retention(looked.metadata(), &mut change.updates)?;
+        Ok(change)
     }
 }
 
-/// How long main keeps its snapshots. The library resets it with every append; the table's own is put back.
+/// For [`Transaction::commit`].
+#[derive(Debug)]
+struct Pinned<'a> {
+    looked: &'a Table,
+    change: Mutex<Option<Change>>,
+}
+
+/// How long main keeps its snapshots: the library resets it with every append; the table's own is put back.
+fn keep_retention(metadata: &TableMetadata, updates: &mut [TableUpdate]) -> Result<()> {
+    let Some(retention) = retention(metadata)? else { return Ok(()) };
+    for update in updates {
+        if let TableUpdate::SetSnapshotRef { ref_name, reference } = update
+            && ref_name == MAIN_BRANCH
+        {
+            reference.retention = retention.clone();
+        }
+    }
+    Ok(())
+}
+
 fn retention(metadata: &TableMetadata) -> Result<Option<SnapshotRetention>> {
     let json = serde_json::to_value(metadata)?;
     let Some(main) = json.get("refs").and_then(|refs| refs.get(MAIN_BRANCH)) else { return Ok(None) };
@@ -71,8 +71,8 @@ impl Catalog for Pinned<'_> {
     }
 
     async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
-        let applied = self.apply(commit.take_requirements(), commit.take_updates());
-        applied.await.map_err(|error| error.with_retryable(false))?;
+        let change = Change { requirements: commit.take_requirements(), updates: commit.take_updates() };
+        *self.change.lock().unwrap_or_else(PoisonError::into_inner) = Some(change);
         Ok(self.looked.clone())
     }
 

@@ -3,20 +3,25 @@
 //! The library loads and creates tables. The commit is ours: the library's drops the error of the SQL commit, so that it may say
 //! "committed" when the disk was full, and it loads the table again first.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use iceberg::{Catalog as IcebergCatalog, CatalogBuilder as _, Error, ErrorKind, TableIdent};
+use iceberg::io::{FileIO, FileIOBuilder};
+use iceberg::spec::TableMetadataRef;
+use iceberg::table::Table;
+use iceberg::{Catalog as _, CatalogBuilder as _, Error, ErrorKind, MetadataLocation, NamespaceIdent, TableCreation, TableIdent};
 use iceberg_catalog_sql::{SqlBindStyle, SqlCatalog, SqlCatalogBuilder};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::{Connection, unreachable};
-use crate::exporters::iceberg::committer::CatalogError;
-use crate::exporters::iceberg::config::CatalogConfig;
+use super::{Change, Connection, brief, unreachable};
+use crate::exporters::iceberg::committer::{Answer, CatalogError};
+use crate::exporters::iceberg::config::SqlCatalogConfig;
 use crate::exporters::iceberg::storage::{SyncedStorage, make_directory};
+use crate::faults::{self, Point};
 
 /// The catalog's name within the file; PyIceberg's own default.
 const NAME: &str = "default";
@@ -32,10 +37,11 @@ const SWAP: &str = "UPDATE iceberg_tables SET metadata_location = ?, previous_me
 struct Sql {
     catalog: SqlCatalog,
     pool: SqlitePool,
+    warehouse: String,
 }
 
 /// Creates the file and the warehouse where they are missing.
-pub(in crate::exporters::iceberg) async fn connect(config: &CatalogConfig) -> Result<Arc<dyn Connection>, CatalogError> {
+pub(in crate::exporters::iceberg) async fn connect(config: &SqlCatalogConfig) -> Result<Arc<dyn Connection>, CatalogError> {
     let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
     let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
     for directory in path.parent().into_iter().chain([warehouse.as_path()]) {
@@ -46,7 +52,9 @@ pub(in crate::exporters::iceberg) async fn connect(config: &CatalogConfig) -> Re
 }
 
 /// For reading what is there.
-pub(in crate::exporters::iceberg) async fn connect_existing(config: &CatalogConfig) -> Result<Arc<dyn Connection>, CatalogError> {
+pub(in crate::exporters::iceberg) async fn connect_existing(
+    config: &SqlCatalogConfig,
+) -> Result<Arc<dyn Connection>, CatalogError> {
     let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
     let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
     if !path.is_file() {
@@ -73,10 +81,10 @@ async fn open(path: &Path, warehouse: &Path, create: bool) -> Result<Arc<dyn Con
         .sql_bind_style(SqlBindStyle::QMark)
         .prop("pool.max-connections", CONNECTIONS.to_string())
         .with_storage_factory(Arc::new(SyncedStorage::default()))
-        .load(NAME, std::collections::HashMap::new())
+        .load(NAME, HashMap::new())
         .await
         .map_err(|error| unreachable(&error))?;
-    Ok(Arc::new(Sql { catalog, pool }))
+    Ok(Arc::new(Sql { catalog, pool, warehouse: format!("file://{}", warehouse.display()) }))
 }
 
 /// A path as the SQL library wants it: percent-encoded.
@@ -98,10 +106,72 @@ fn hex(digit: u8) -> char {
 
 #[async_trait]
 impl Connection for Sql {
-    fn catalog(&self) -> &dyn IcebergCatalog {
-        &self.catalog
+    async fn load(&self, table: &TableIdent) -> Result<Option<Table>, CatalogError> {
+        match self.catalog.load_table(table).await {
+            Ok(table) => Ok(Some(table)),
+            Err(error) if matches!(error.kind(), ErrorKind::TableNotFound | ErrorKind::NamespaceNotFound) => Ok(None),
+            Err(error) => Err(unreachable(&error)),
+        }
     }
 
+    async fn create(&self, table: &TableIdent, creation: TableCreation) -> Result<(), CatalogError> {
+        self.make(table, creation).await.map_err(|error| unreachable(&error))
+    }
+
+    async fn commit(&self, looked: &Table, change: Change) -> Result<TableMetadataRef, Answer> {
+        let applied = self.apply(looked, change).await;
+        applied.map_err(|error| match error.kind() {
+            ErrorKind::CatalogCommitConflicts => Answer::Conflict,
+            ErrorKind::FeatureUnsupported => Answer::Refused(brief(&error)),
+            _ => Answer::Unknown(brief(&error)),
+        })?;
+        // What was swapped in is what was sent. What the catalog holds is another question.
+        match self.catalog.load_table(looked.identifier()).await {
+            Ok(table) => Ok(table.metadata_ref()),
+            Err(error) => Err(Answer::Unknown(brief(&error))),
+        }
+    }
+
+    fn warehouse(&self) -> Option<(String, FileIO)> {
+        Some((self.warehouse.clone(), FileIOBuilder::new(Arc::new(SyncedStorage::default())).build()))
+    }
+}
+
+impl Sql {
+    async fn make(&self, table: &TableIdent, creation: TableCreation) -> Result<(), Error> {
+        let namespace = table.namespace();
+        for level in 1..=namespace.len() {
+            let namespace = NamespaceIdent::from_vec(namespace[..level].to_vec())?;
+            if !self.catalog.namespace_exists(&namespace).await? {
+                unless_there(self.catalog.create_namespace(&namespace, HashMap::new()).await)?;
+            }
+        }
+        unless_there(self.catalog.create_table(namespace, creation).await)
+    }
+
+    /// Applies a change to the version that was looked at, and swaps the result in.
+    async fn apply(&self, looked: &Table, change: Change) -> Result<(), Error> {
+        let metadata = looked.metadata();
+        for requirement in change.requirements {
+            requirement.check(Some(metadata))?;
+        }
+        let from = looked.metadata_location_result()?;
+        let mut builder = metadata.clone().into_builder(Some(from.to_owned()));
+        for update in change.updates {
+            builder = update.apply(builder)?;
+        }
+        let metadata = builder.build()?.metadata;
+        let location = from.parse::<MetadataLocation>()?.with_next_version().with_new_metadata(&metadata);
+        metadata.write_to(looked.file_io(), &location).await?;
+        faults::pass(Point::CommitSent);
+        if self.swap(looked.identifier(), from, &location.to_string()).await? {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::CatalogCommitConflicts, "the table has another version by now"))
+        }
+    }
+
+    /// Makes `to` the table's metadata if it is still at the one that was looked at; false if it is not. After an error nobody knows.
     async fn swap(&self, table: &TableIdent, from: &str, to: &str) -> Result<bool, Error> {
         let swapped = sqlx::query(SWAP)
             .bind(to)
@@ -116,6 +186,13 @@ impl Connection for Sql {
             Ok(done) => Ok(done.rows_affected() > 0),
             Err(error) => Err(Error::new(ErrorKind::Unexpected, "the catalog's file cannot be written").with_source(error)),
         }
+    }
+}
+
+fn unless_there<T>(created: Result<T, Error>) -> Result<(), Error> {
+    match created {
+        Err(error) if !matches!(error.kind(), ErrorKind::TableAlreadyExists | ErrorKind::NamespaceAlreadyExists) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -146,6 +146,8 @@ pub enum Answer {
 pub enum CatalogError {
     #[error("the catalog or its warehouse cannot be reached: {0}")]
     Unreachable(String),
+    #[error("the catalog asks for fewer requests: {why}")]
+    TooMany { retry_after: Option<Duration>, why: String },
     #[error("the catalog denies access: {0}; check the credentials")]
     Denied(String),
     #[error("the table is gone; restart floe to create it again")]

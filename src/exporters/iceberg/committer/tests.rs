@@ -145,15 +145,70 @@ fn retry_after_is_not_overridden_by_a_flush() {
 }
 
 #[test]
-fn the_second_denial_in_a_row_stops_the_table() {
-    let now = Instant::now();
-    let mut committer = Committer::new(CUT, None, Vec::new());
+fn a_denied_look_is_tried_again_ever_less_often_until_the_credentials_are_good() {
+    let mut now = Instant::now();
+    let mut committer = Committer::new(CUT, recorded(0, 3).into(), Vec::new());
     committer.on(Event::Tick, now);
-    let denied = || Event::Looked { look: Err(CatalogError::Denied("401".to_owned())), fresh: fresh(0) };
-    let Step::Wait(until) = committer.on(denied(), now) else { panic!("expected to try once more") };
-    assert!(matches!(committer.on(Event::Tick, until), Step::Look));
-    assert!(matches!(committer.on(denied(), until), Step::Stop(Reason::Catalog(_))));
-    assert!(matches!(committer.on(Event::Tick, until), Step::Stop(_)), "and it stays stopped");
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let denied = Event::Looked { look: Err(CatalogError::Denied("401".to_owned())), fresh: fresh(0) };
+        let Step::Wait(until) = committer.on(denied, now) else { panic!("expected to wait") };
+        assert!(committer.trouble().is_some_and(|trouble| trouble.contains("401")));
+        waits.push(until - now);
+        now = until;
+        assert!(matches!(committer.on(Event::Tick, now), Step::Look));
+    }
+    assert!(waits.is_sorted() && waits[19] >= Duration::from_secs(10), "{waits:?}");
+    let step = committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(1) }, now);
+    assert!(matches!(step, Step::Wait(_)), "{step:?}");
+    assert_eq!(committer.trouble(), None);
+}
+
+#[test]
+fn a_denied_commit_keeps_its_files() {
+    let (first, then) = after(Answer::Denied("403".to_owned()));
+    assert!(matches!(first, Step::Wait(_)) && matches!(then, Step::Look));
+    let now = Instant::now();
+    let (mut committer, _) = flushing(recorded(0, 3), Vec::new(), look(1, Some(mark(0, 3))), now);
+    committer.on(Event::Encoded(Ok(files(0, 5))), now);
+    committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(1) }, now);
+    committer.on(Event::Journalled, now);
+    let Step::Wait(until) = committer.on(Event::Answered(Answer::Denied("403".to_owned())), now) else { panic!("waits") };
+    committer.on(Event::Tick, until);
+    let step = committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(2) }, until);
+    assert!(matches!(step, Step::Journal(_)), "the same files are committed, not encoded again: {step:?}");
+}
+
+#[test]
+fn a_warehouse_that_refuses_is_asked_ever_less_often_though_the_catalog_answers() {
+    let mut now = Instant::now();
+    let (mut committer, mut step) = flushing(recorded(0, 3), Vec::new(), look(1, Some(mark(0, 3))), now);
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        assert!(matches!(step, Step::Encode(_)), "{step:?}");
+        let Step::Wait(until) = committer.on(Event::Encoded(Err(EncodeFailure::Denied("403".to_owned()))), now) else {
+            panic!("expected to wait")
+        };
+        waits.push(until - now);
+        now = until;
+        assert!(matches!(committer.on(Event::Tick, now), Step::Look));
+        step = committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(1) }, now);
+        assert!(committer.trouble().is_some(), "it is not well before the rows are in the table");
+    }
+    assert!(waits.is_sorted() && waits[9] >= Duration::from_secs(10), "{waits:?}");
+}
+
+#[test]
+fn a_look_that_meets_too_many_requests_waits_as_it_is_told_and_widens() {
+    let now = Instant::now();
+    let mut committer = Committer::new(CUT, recorded(0, 3).into(), Vec::new());
+    committer.on(Event::Tick, now);
+    let before = committer.interval();
+    let told = Duration::from_mins(1);
+    let look = Err(CatalogError::TooMany { retry_after: Some(told), why: "status 429".to_owned() });
+    let Step::Wait(until) = committer.on(Event::Looked { look, fresh: fresh(0) }, now) else { panic!("expected to wait") };
+    assert_eq!(until, now + told);
+    assert!(committer.interval() > before);
 }
 
 #[test]

@@ -1,0 +1,225 @@
+//! Requests to a REST catalog and what comes back: one request, one answer. Nothing is sent again here.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::answers::Failure;
+use crate::clock;
+use crate::config::Secret;
+use crate::exporters::iceberg::config::{RestCatalogConfig, Token};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than a catalog takes by its own time-outs (R2: 40 s); after it nobody knows.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+/// A catalog that asks for more is asked again all the same.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+/// Of an error's body that is kept: it may be a whole page.
+const MESSAGE_BYTES: usize = 300;
+
+/// One warehouse of one catalog.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    /// With the warehouse's prefix, without a slash at the end.
+    base: String,
+    token: Option<Token>,
+    /// Seconds, as of the last answer with a date.
+    clock_ahead: AtomicI64,
+}
+
+impl Client {
+    /// Asks for the warehouse's settings; gives what they say of the storage. `vended`: keys are to come with every table.
+    pub(super) async fn connect(config: &RestCatalogConfig, vended: bool) -> Result<(Client, HashMap<String, String>), Failure> {
+        let http = http(config, vended)?;
+        let mut client =
+            Client { http, base: format!("{}/v1", config.uri), token: config.token.clone(), clock_ahead: AtomicI64::new(0) };
+        let query: Vec<(&str, &str)> = config.warehouse.iter().map(|warehouse| ("warehouse", warehouse.as_str())).collect();
+        let url = reqwest::Url::parse_with_params(&format!("{}/config", client.base), query)
+            .map_err(|error| Failure::Broken(format!("{} is no address: {error}", config.uri)))?;
+        let settings: Value = client.send(client.http.get(url)).await?;
+        // Above each other: the catalog's defaults, then its overrides. Nessie gives the prefix as a default, the others as an override.
+        let mut properties = HashMap::new();
+        for layer in ["defaults", "overrides"] {
+            let layer = settings.get(layer).and_then(Value::as_object).into_iter().flatten();
+            properties.extend(layer.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))));
+        }
+        if let Some(prefix) = properties.get("prefix").filter(|prefix| !prefix.is_empty()) {
+            client.base = format!("{}/{prefix}", client.base);
+        }
+        Ok((client, properties))
+    }
+
+    pub(super) fn clock_ahead(&self) -> i64 {
+        self.clock_ahead.load(Ordering::Relaxed)
+    }
+
+    /// One request below the warehouse, and the JSON of its answer.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
+        let mut request = self.http.request(method, format!("{}/{path}", self.base));
+        if let Some(body) = body {
+            let body = serde_json::to_vec(body).map_err(|error| Failure::Broken(error.to_string()))?;
+            request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        self.send(request).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Result<T, Failure> {
+        match &self.token {
+            Some(Token::Value(token)) => request = request.bearer_auth(token.expose()),
+            Some(Token::File(file)) => request = request.bearer_auth(read_token(file)?.expose()),
+            None => {}
+        }
+        let broken = |error: reqwest::Error| Failure::Broken(causes(&error));
+        let answer = request.send().await.map_err(broken)?;
+        let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
+        if let Some(theirs) = date(answer.headers().get(DATE)) {
+            self.clock_ahead.store(theirs.saturating_sub(now()), Ordering::Relaxed);
+        }
+        let body = answer.bytes().await.map_err(broken)?;
+        if !status.is_success() {
+            return Err(failure(status, retry_after, &body));
+        }
+        let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+        serde_json::from_slice(body)
+            .map_err(|error| Failure::Broken(format!("the catalog's answer is not what it should be: {error}")))
+    }
+}
+
+fn http(config: &RestCatalogConfig, vended: bool) -> Result<reqwest::Client, Failure> {
+    // Two providers of cryptography are linked, and whoever asks for "the" one without this would panic. Set once a process; a second
+    // time changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut headers = HeaderMap::new();
+    if vended {
+        headers.insert("x-iceberg-access-delegation", HeaderValue::from_static("vended-credentials"));
+    }
+    for (name, value) in &config.headers {
+        // Both were checked when the configuration was read.
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value.expose())) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    reqwest::Client::builder()
+        .user_agent(concat!("floe/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
+        // A commit that is redirected would become a GET.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| Failure::Broken(causes(&error)))
+}
+
+/// The token in a file, without the line's end.
+pub(super) fn read_token(file: &Path) -> Result<Secret, Failure> {
+    let token = std::fs::read_to_string(file)
+        .map_err(|error| Failure::Broken(format!("cannot read the token file {}: {error}", file.display())))?;
+    Ok(Secret::new(token.trim()))
+}
+
+/// A number of seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?;
+    let seconds = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let until = || u64::try_from(date(Some(value))?.saturating_sub(now())).ok();
+    seconds.or_else(until).map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
+/// Seconds since 1970.
+fn date(value: Option<&HeaderValue>) -> Option<i64> {
+    let date = httpdate::parse_http_date(value?.to_str().ok()?).ok()?;
+    i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+}
+
+fn now() -> i64 {
+    i64::try_from(clock::unix_nanos() / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+/// An answer that is no success: the protocol's error object, or plain text.
+fn failure(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Failure {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let error = json.as_ref().and_then(|json| json.get("error"));
+    let text = |key: &str| error.and_then(|error| error.get(key)?.as_str()).unwrap_or_default().to_owned();
+    let message = if error.is_some() { text("message") } else { String::from_utf8_lossy(body).into_owned() };
+    Failure::Status {
+        status: status.as_u16(),
+        kind: text("type"),
+        message: short(&message),
+        spoken: error.is_some(),
+        retry_after,
+    }
+}
+
+/// On one line, and not a whole page.
+fn short(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = line.char_indices().map(|(at, _)| at).take_while(|at| *at <= MESSAGE_BYTES).last().unwrap_or(0);
+    if line.len() > MESSAGE_BYTES { format!("{}…", &line[..end]) } else { line }
+}
+
+/// An error with what caused it: "connection refused" stands at the end of the chain.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_object_is_taken_apart_and_plain_text_is_kept() {
+        let json = br#"{"error":{"message":"no\nsuch table","type":"NoSuchTableException","code":404,"stack":["x"]}}"#;
+        let Failure::Status { status, kind, message, spoken, .. } = failure(StatusCode::NOT_FOUND, None, json) else {
+            panic!("a status")
+        };
+        assert_eq!((status, kind.as_str(), message.as_str(), spoken), (404, "NoSuchTableException", "no such table", true));
+        let Failure::Status { kind, message, spoken, .. } = failure(StatusCode::UNAUTHORIZED, None, b"Unauthorized\n") else {
+            panic!("a status")
+        };
+        assert_eq!((kind.as_str(), message.as_str(), spoken), ("", "Unauthorized", false));
+    }
+
+    #[test]
+    fn a_page_instead_of_an_error_is_cut_at_a_character() {
+        let message = short(&"é".repeat(1000));
+        assert!(message.len() < MESSAGE_BYTES + 8 && message.ends_with('…'), "{message}");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_an_hour_at_most() {
+        let read = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
+            retry_after(&headers)
+        };
+        assert_eq!(read("60"), Some(Duration::from_mins(1)));
+        assert_eq!(read("999999"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(read("Mon, 21 Oct 2199 07:28:00 GMT"), Some(LONGEST_RETRY_AFTER));
+        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(read("soon"), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+}
