@@ -37,8 +37,9 @@ def catalog(data):
 
 
 def load(data, table):
-    namespace = remote(data)[2] if remote(data) else "analytics"
-    return catalog(data).load_table(f"{namespace}.{table}")
+    if "." not in table:
+        table = f"{remote(data)[2] if remote(data) else 'analytics'}.{table}"
+    return catalog(data).load_table(table)
 
 
 def rows(data, table, row_filter="True"):
