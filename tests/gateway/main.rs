@@ -15,11 +15,13 @@ mod floe;
 mod parts;
 mod proxy;
 mod python;
+mod r2;
 mod send;
 
 mod answers;
 mod bad_bytes;
 mod bombs;
+mod cloudflare_r2;
 mod cloudflare_worker;
 mod columns;
 mod configuration;
