@@ -108,15 +108,13 @@ fn large_files_go_out_in_equal_parts_through_every_fault_of_the_store() {
         return;
     };
     let mut sent = 0;
-    for fault in [
-        None,
-        Some(ObjectFault::Refused(500)),
-        Some(ObjectFault::Lost),
-        Some(ObjectFault::WrittenNoAnswer),
-        Some(ObjectFault::Slow(Duration::from_secs(1))),
-        Some(ObjectFault::Expired),
+    for faults in [
+        vec![],
+        vec![ObjectFault::Refused(500), ObjectFault::Lost],
+        vec![ObjectFault::WrittenNoAnswer, ObjectFault::Slow(Duration::from_secs(1))],
+        vec![ObjectFault::Expired],
     ] {
-        if let Some(fault) = fault {
+        for fault in faults {
             scene.r2.next_object(fault);
         }
         let Ok(()) = send_stacks(&mut scene, &mut sent) else { panic!("refused\n{}", scene.floe.log()) };
@@ -124,7 +122,7 @@ fn large_files_go_out_in_equal_parts_through_every_fault_of_the_store() {
     }
     assert_eq!(scene.r2.objects_met(), 5);
     let completed = scene.r2.completed();
-    assert!(completed.len() >= 6 && completed.iter().all(|parts| parts.len() >= 2), "{completed:?}");
+    assert!(completed.len() >= 4 && completed.iter().all(|parts| parts.len() >= 2), "{completed:?}");
     for parts in &completed {
         assert!(parts[..parts.len() - 1].iter().all(|part| *part == 8 << 20), "{parts:?}");
     }
@@ -135,11 +133,11 @@ fn large_files_go_out_in_equal_parts_through_every_fault_of_the_store() {
     scene.check("faults of the store");
 }
 
-/// Errors with stacks that no codec makes small: more than two parts of a file.
+/// Errors with stacks that no codec makes small: two parts of a file.
 fn send_stacks(scene: &mut Scene, sent: &mut usize) -> Result<(), u16> {
     use opentelemetry_proto::tonic::trace::v1::span::Event;
     let mut state = 0x9E37_79B9_7F4A_7C15_u64 | *sent as u64;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let mut spans = Vec::new();
         for _ in 0..140 {
             let stack: String = (0..60_000 / 9)
@@ -236,4 +234,18 @@ fn what_is_over_the_limits_waits_as_long_as_it_is_told() {
     let (refusals, hasty) = scene.r2.limits();
     assert!(refusals > 0 && hasty == 0, "{refusals} refusals, {hasty} commits that did not wait");
     scene.check("more commits than the catalog takes");
+}
+
+#[test]
+fn pyiceberg_and_duckdb_read_the_tables_with_the_settings_of_the_docs() {
+    let Some(mut scene) = Scene::plain() else { return };
+    scene.send("first");
+    scene.settle();
+    let catalog = format!("http://{}/{}/{}", scene.r2.catalog, r2::ACCOUNT, r2::BUCKET);
+    let warehouse = format!("{}_{}", r2::ACCOUNT, r2::BUCKET);
+    let store = format!("http://{}", scene.r2.objects);
+    let table = format!("{}.invocations", scene.lake.namespace);
+    let arguments = [&catalog, &warehouse, r2::TOKEN, &store, r2::TOKEN_ID, &r2::secret_key(), &table];
+    let found = python::json_lines("engines.py", &arguments);
+    assert_eq!(found, [serde_json::json!({ "pyiceberg": 2, "duckdb": 2 })]);
 }

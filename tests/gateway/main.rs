@@ -30,6 +30,7 @@ mod crash;
 mod crash_points;
 mod emitters;
 mod first_light;
+mod foreign;
 mod goldens;
 mod outage;
 mod own_metrics;

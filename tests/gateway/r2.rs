@@ -79,13 +79,16 @@ struct Keys {
     until: Option<Instant>,
 }
 
+/// The secret S3 key that belongs to [`TOKEN_ID`].
+pub fn secret_key() -> String {
+    sigv4::hex(&Sha256::digest(TOKEN))
+}
+
 impl R2 {
     pub fn before(lake: &Lake) -> R2 {
-        let digest = Sha256::digest(TOKEN);
-        let secret = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let service = Service {
             tokens: HashSet::from([TOKEN.to_owned()]),
-            keys: HashMap::from([(TOKEN_ID.to_owned(), Keys { secret, session: None, until: None })]),
+            keys: HashMap::from([(TOKEN_ID.to_owned(), Keys { secret: secret_key(), session: None, until: None })]),
             lifetime: Duration::from_hours(1),
             minute: Duration::from_mins(1),
             commits: HashMap::new(),

@@ -61,7 +61,8 @@ fn signature(kept: &Kept, date: &str, region: &str, headers: &str, secret: &str)
         .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
         .collect();
     query.sort();
-    let lines: String = headers.split(';').map(|name| format!("{name}:{}\n", value(name))).collect();
+    let lines: Vec<String> = headers.split(';').map(|name| format!("{name}:{}\n", value(name))).collect();
+    let lines = lines.concat();
     let canonical =
         format!("{}\n{path}\n{}\n{lines}\n{headers}\n{}", kept.method, query.join("&"), value("x-amz-content-sha256"));
     let scope = format!("{date}/{region}/s3/aws4_request");
@@ -75,6 +76,6 @@ fn signature(kept: &Kept, date: &str, region: &str, headers: &str, secret: &str)
     hex(&key)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
