@@ -117,7 +117,7 @@ fn number(value: &OwnedValue) -> Result<f64, Dropped> {
         #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
         OwnedValue::Int(value) => Ok(*value as f64),
         OwnedValue::Double(value) => Ok(*value),
-        OwnedValue::Histogram { .. } => Err(Dropped::Malformed),
+        _ => Err(Dropped::Malformed),
     }
 }
 

@@ -26,10 +26,12 @@ pub(super) fn point(name: &str, value: i64) -> Draft {
     let point = OwnedPoint {
         metric: Arc::new(descriptor.clone()),
         resource: Arc::from([]),
+        scope: Arc::default(),
         labels: Vec::new(),
         start: Timestamp(0),
         time: Timestamp(0),
         no_value: false,
+        exemplars: Vec::new(),
         value: OwnedValue::Int(value),
     };
     Draft { point, descriptor }
