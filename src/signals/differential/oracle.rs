@@ -154,7 +154,7 @@ impl<K: Fn(&str) -> bool> Kept<K> {
                 for point in &mut data.data_points {
                     self.counts.received += 1;
                     self.attributes(&mut point.attributes);
-                    self.exemplars(&mut point.exemplars);
+                    Self::exemplars(&mut point.exemplars);
                     (point.min, point.max) = (None, None);
                     point.positive.get_or_insert_default();
                     point.negative.get_or_insert_default();
@@ -174,7 +174,7 @@ impl<K: Fn(&str) -> bool> Kept<K> {
         self.counts.received += 1;
         let valid = point.value.is_some() || point.flags & 1 == 1;
         self.counts.rejected += u64::from(!valid);
-        self.exemplars(&mut point.exemplars);
+        Self::exemplars(&mut point.exemplars);
         self.attributes(&mut point.attributes);
         valid
     }
@@ -184,14 +184,14 @@ impl<K: Fn(&str) -> bool> Kept<K> {
         let (counts, bounds) = (point.bucket_counts.len(), point.explicit_bounds.len());
         let valid = counts == bounds + 1 || (counts, bounds) == (0, 0);
         self.counts.rejected += u64::from(!valid);
-        self.exemplars(&mut point.exemplars);
+        Self::exemplars(&mut point.exemplars);
         (point.min, point.max) = (None, None);
         self.attributes(&mut point.attributes);
         valid
     }
 
     /// Those that name a trace and have a finite value; without their attributes, and as doubles.
-    fn exemplars(&self, exemplars: &mut Vec<metrics::Exemplar>) {
+    fn exemplars(exemplars: &mut Vec<metrics::Exemplar>) {
         exemplars.retain_mut(|exemplar| {
             exemplar.filtered_attributes.clear();
             if !valid(&exemplar.span_id, 8) {

@@ -277,7 +277,9 @@ fn field(choices: &mut Choices<'_>, number: u32, kind: Kind, depth: u32, out: &m
             let numbers: Vec<u64> = (0..choices.next() % 4).map(|_| choices.one_of(&NUMBERS)).collect();
             if choices.next().is_multiple_of(2) {
                 let mut packed = Vec::new();
-                numbers.iter().for_each(|single| varint(*single, &mut packed));
+                for single in &numbers {
+                    varint(*single, &mut packed);
+                }
                 bytes(number, &packed, out);
             } else {
                 for single in numbers {
