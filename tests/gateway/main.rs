@@ -35,5 +35,6 @@ mod goldens;
 mod outage;
 mod own_metrics;
 mod privacy;
+mod prometheus;
 mod routes;
 mod rules;
