@@ -2,7 +2,9 @@
 //!
 //! All pipelines of a request's signal run their chains; what they made goes into **one** record of the log, so the acknowledgement is
 //! all or nothing. Only when that record is synced is the sender told so, and only then does Prometheus see it: once, because a
-//! request that was here before adds nothing to the log and is shown to nobody.
+//! request that was here before adds nothing to the log and is shown to nobody. What is in no log is known again by `recent`, for a while.
+
+mod recent;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,13 +16,14 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::clock;
-use crate::exporters::prometheus::Prometheus;
+use crate::exporters::prometheus::{Moment, Prometheus};
 use crate::processors::{Chain, Outcome};
 use crate::receivers::{Ack, BadRequest, Intake, Reply, Request, RetryAfter};
 use crate::signals::{Malformed, Signal, Timestamp};
 use crate::tables::{Cleared, Schemas, Table};
 use crate::telemetry::PipelineMetrics;
 use crate::wal::{AppendError, Appended, Entry, Payload, StreamId, Wal};
+use recent::Recent;
 
 /// Bodies above this are processed on the blocking pool: below it a chain is done within a millisecond or so.
 const INLINE_BYTES: usize = 1 << 20;
@@ -56,13 +59,15 @@ pub struct Destination {
 pub struct Pipelines {
     all: Arc<Vec<Arc<Pipeline>>>,
     wal: Wal,
+    /// What the log does not remember.
+    recent: Recent,
     large: Arc<Semaphore>,
 }
 
 impl Pipelines {
     /// `large` bounds how many large bodies are processed at once, over all receivers: their records can take many times their bytes.
     pub fn new(pipelines: Vec<Arc<Pipeline>>, wal: Wal, large: Arc<Semaphore>) -> Pipelines {
-        Pipelines { all: Arc::new(pipelines), wal, large }
+        Pipelines { all: Arc::new(pipelines), wal, recent: Recent::default(), large }
     }
 
     async fn flow(&self, request: Request) -> Reply {
@@ -79,11 +84,15 @@ impl Pipelines {
         // Several pipelines of one signal reject the same records; the sender is told once.
         let rejected = outcomes.iter().find_map(|outcome| outcome.rejected.clone());
         let records = outcomes.first().map_or(0, |outcome| outcome.tally.received);
+        let fingerprint = self.wal.fingerprint(request.signal as u8, &request.body);
         if payload.entries.is_empty() {
-            running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
+            if self.recent.is_new(fingerprint) {
+                running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
+            } else {
+                running().for_each(|(pipeline, outcome)| pipeline.metrics.duplicate(outcome.tally.received));
+            }
             return Reply::Accepted(Ack::volatile(records, rejected));
         }
-        let fingerprint = self.wal.fingerprint(request.signal as u8, &request.body);
         match self.wal.append(fingerprint, payload).await {
             Ok(Appended::New(durable)) => {
                 running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));
@@ -168,10 +177,11 @@ fn encode(rows: &Cleared, schema: &SchemaRef) -> Bytes {
 /// Counts a request that was taken, and shows it to Prometheus.
 fn observe(pipeline: &Pipeline, outcome: &Outcome) {
     pipeline.metrics.taken(&outcome.tally);
+    let now = Moment::now();
     for (at, prometheus) in &pipeline.prometheus {
         let rows = outcome.rows.iter().filter(|(to, _)| to.contains(*at));
-        rows.for_each(|(_, rows)| prometheus.observe_rows(rows));
-        prometheus.observe_points(&outcome.points);
+        rows.for_each(|(_, rows)| prometheus.observe_rows(rows, now));
+        prometheus.observe_points(&outcome.points, now);
     }
 }
 

@@ -104,7 +104,7 @@ impl Timestamp {
 
 /// All records of one request, borrowed from its body.
 ///
-/// For one signal only its own vectors are filled: `spans` and `events`; `logs`; or `metrics`, `points`, `counts` and `bounds`.
+/// For one signal only its own vectors are filled: `spans` and `events`; `logs`; or `metrics`, `points` and what points have.
 #[derive(Debug)]
 pub struct Records<'a> {
     pub signal: Signal,
@@ -119,6 +119,12 @@ pub struct Records<'a> {
     pub counts: Vec<u64>,
     /// Explicit bounds of histogram points, one run a point.
     pub bounds: Vec<f64>,
+    /// The values of exponential histogram points.
+    pub exponentials: Vec<Exponential>,
+    /// Quantiles and their values of summary points, one run a point.
+    pub quantiles: Vec<(f64, f64)>,
+    /// Exemplars that name a trace and have a finite value, one run a point.
+    pub exemplars: Vec<Exemplar>,
     /// The attributes of every owner, one run each; and their nested values.
     pub attributes: attributes::Attributes<'a>,
     /// Spans, log records or points in the request, the rejected ones among them.
@@ -227,6 +233,8 @@ pub struct Point {
     /// Bit 0 ([`NO_RECORDED_VALUE`]): the series has ended.
     pub flags: u32,
     pub attributes: Slice,
+    /// A run of [`Records::exemplars`].
+    pub exemplars: Slice,
     pub value: PointValue,
 }
 
@@ -244,8 +252,43 @@ pub enum PointValue {
         /// A run of [`Records::bounds`].
         bounds: Slice,
     },
-    /// An exponential histogram or a summary: read and checked, its content not kept.
-    Other,
+    /// Index into [`Records::exponentials`].
+    Exponential(u32),
+    Summary {
+        count: u64,
+        sum: f64,
+        /// A run of [`Records::quantiles`].
+        quantiles: Slice,
+    },
+}
+
+/// The value of an exponential histogram point (data model, "ExponentialHistogram"): bucket `i` is (2^(i·2^-scale), 2^((i+1)·2^-scale)].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Exponential {
+    pub count: u64,
+    pub sum: Option<f64>,
+    pub scale: i32,
+    pub zero_count: u64,
+    pub zero_threshold: f64,
+    pub positive: Buckets,
+    pub negative: Buckets,
+}
+
+/// Buckets that lie side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Buckets {
+    /// The index of the first one.
+    pub offset: i32,
+    /// A run of [`Records::counts`].
+    pub counts: Slice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exemplar {
+    pub time: Timestamp,
+    pub value: f64,
+    pub trace_id: TraceId,
+    pub span_id: Option<SpanId>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -337,6 +380,21 @@ pub const MAX_VALUES: usize = 1 << 20;
 const TOO_MANY: &str = "more than 262144 records, events, metrics, scopes and resources; send fewer at once";
 const TOO_MANY_VALUES: &str = "more than 1048576 attributes and nested values; send fewer at once";
 
+/// Bucket counts and quantiles of one request that take a byte or two on the wire and eight or more here.
+const MAX_COUNTS: usize = 1 << 21;
+const TOO_MANY_COUNTS: &str = "more than 2097152 bucket counts, or 1048576 quantiles; send fewer at once";
+
+/// See [`Records::point_mark`].
+#[derive(Clone, Copy, Debug)]
+struct PointMark {
+    everything: attributes::Everything,
+    counts: usize,
+    bounds: usize,
+    exponentials: usize,
+    quantiles: usize,
+    exemplars: usize,
+}
+
 impl<'a> Records<'a> {
     /// Whether there is no room for another record, or for anything that stands around it.
     fn is_full(&self) -> bool {
@@ -356,12 +414,49 @@ impl<'a> Records<'a> {
             points: Vec::new(),
             counts: Vec::new(),
             bounds: Vec::new(),
+            exponentials: Vec::new(),
+            quantiles: Vec::new(),
+            exemplars: Vec::new(),
             attributes: attributes::Attributes::new(keys),
             received: 0,
             rejected: None,
             mended: 0,
             too_deep: 0,
         }
+    }
+
+    /// How far the vectors go that points share; for [`Records::rewind_point`].
+    fn point_mark(&self) -> PointMark {
+        PointMark {
+            everything: self.attributes.everything(),
+            counts: self.counts.len(),
+            bounds: self.bounds.len(),
+            exponentials: self.exponentials.len(),
+            quantiles: self.quantiles.len(),
+            exemplars: self.exemplars.len(),
+        }
+    }
+
+    /// Takes away what a point brought that is not taken.
+    fn rewind_point(&mut self, mark: PointMark) {
+        self.attributes.rewind(mark.everything);
+        self.counts.truncate(mark.counts);
+        self.bounds.truncate(mark.bounds);
+        self.exponentials.truncate(mark.exponentials);
+        self.quantiles.truncate(mark.quantiles);
+        self.exemplars.truncate(mark.exemplars);
+    }
+
+    /// Keeps an exemplar that names a trace and has a finite value; others say nothing that Prometheus could show.
+    fn push_exemplar(&mut self, time: u64, value: Option<f64>, trace_id: Option<TraceId>, span_id: Option<SpanId>) {
+        if let (Some(value), Some(trace_id)) = (value.filter(|value| value.is_finite()), trace_id) {
+            self.exemplars.push(Exemplar { time: Timestamp(time), value, trace_id, span_id });
+        }
+    }
+
+    fn push_exponential(&mut self, value: Exponential) -> PointValue {
+        self.exponentials.push(value);
+        PointValue::Exponential(u32::try_from(self.exponentials.len() - 1).unwrap_or(u32::MAX))
     }
 
     /// Records that are still here: received without rejected and filtered ones.

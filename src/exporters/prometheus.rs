@@ -6,17 +6,18 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`config`] | the exporter's configuration |
-//! | [`from_rows`] | rows counted by function: rate, errors, duration, starts, rate limits, deployments |
+//! | [`from_rows`] | rows counted by function: rate, errors, duration, starts, memory, rate limits, deployments |
 //! | [`from_points`] | points of metrics to their series |
 //! | [`streams`] | what every stream said last: temporality, restarts, order |
-//! | [`series`] | families and series, and their bound |
-//! | [`buckets`] | explicit histograms and how they add up |
+//! | [`series`] | families and series, and their bounds |
+//! | [`values`], [`buckets`], [`native`] | what a series holds; explicit and exponential histograms and how they add up |
 //! | [`names`], [`labels`] | names by the compatibility specification; labels without ids and addresses, escaped once |
-//! | [`exposition`] | the text formats |
+//! | [`accept`], [`exposition`], [`scrape`] | what a scraper asks for, how it is written, and the reply, a piece at a time |
 //!
-//! Invariants: an id or an address is never a label. Series, streams, names, labels and values are bounded, whatever is sent.
-//! One name has one type. A counter never falls while its series lives.
+//! Invariants: an id or an address is never a label. Series, streams, names, labels and values are bounded, whatever is sent, and so is
+//! the memory of a scrape. One name has one type. A counter never falls while its series lives.
 
+mod accept;
 mod buckets;
 pub mod config;
 mod exposition;
@@ -24,35 +25,62 @@ mod from_points;
 mod from_rows;
 mod labels;
 mod names;
+mod native;
+mod scrape;
 mod series;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod values;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::server::{Limits, Listener};
-use crate::signals::points::Points;
+use crate::signals::Timestamp;
+use crate::signals::points::{Label, Points};
 use crate::tables::Cleared;
+use accept::Format;
 pub use config::PrometheusConfig;
-pub use exposition::Format;
+use exposition::{Cursor, Style};
 use from_points::HashKey;
-use from_rows::Rows;
-use series::Store;
+use from_rows::{Rows, Shape};
+use labels::LabelRules;
+use scrape::Scrape;
+pub use scrape::{Answer, ScrapeError};
+use series::{FamilyId, Kind, SeriesId, Store};
 use streams::Streams;
 
-/// The exporter. One lock; rows and streams are counted and hashed before it is taken.
+/// How often the shortest expiration is looked at within its length.
+const LOOKS: u32 = 10;
+/// No more often, and no less.
+const LOOK_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
+
+/// The exporter. One lock; rows and streams are counted and hashed before it is taken, and a scrape takes it for a piece at a time.
 #[derive(Debug)]
 pub struct Prometheus {
     key: HashKey,
+    shape: Shape,
+    created: bool,
+    expirations: Expirations,
+    started: Instant,
     state: Mutex<State>,
+}
+
+/// How long what is silent stays; `None` is for ever.
+#[derive(Clone, Copy, Debug)]
+struct Expirations {
+    points: Option<Duration>,
+    rows: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -60,9 +88,35 @@ struct State {
     store: Store,
     streams: Streams,
     rows: Rows,
+    rules: LabelRules,
+    targets: Targets,
+    /// Points of one resource come together: its target is looked up once.
+    last_target: Option<(Arc<[Label]>, Option<SeriesId>)>,
     stats: Stats,
-    /// Size of the last scrape, in bytes: the next one is about as large.
-    scrape_bytes: usize,
+}
+
+/// `target_info`, by job and instance.
+#[derive(Debug)]
+struct Targets {
+    family: FamilyId,
+    by_identity: HashMap<Box<str>, SeriesId>,
+}
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// For ages.
+    pub instant: Instant,
+    /// For created timestamps.
+    pub unix: Timestamp,
+}
+
+/// A moment as the store knows it.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    /// Since the exporter was made.
+    seconds: u32,
+    unix: Timestamp,
 }
 
 /// What the exporter says about itself.
@@ -76,8 +130,10 @@ pub struct Stats {
     pub scrapes: u64,
     /// Attributes that may not be labels, once a stream.
     pub dropped_labels: u64,
-    /// Label sets that found no room and went to an overflow series.
+    /// Points and groups of rows that found no room of their own and went to an overflow series.
     pub overflowed: u64,
+    /// Sets of labels that were silent for too long.
+    pub expired: u64,
     /// Points that are in no series, by reason.
     pub dropped_points: [u64; Dropped::ALL.len()],
 }
@@ -85,11 +141,11 @@ pub struct Stats {
 /// Why a point is in no series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
-    /// Another metric of another type has its name.
+    /// Another metric of another type has its name, or the exporter itself; or its series is a histogram of the other form.
     Conflict,
-    /// An exponential histogram, a summary, or a sum without temporality.
+    /// A sum or histogram without temporality.
     Unsupported,
-    /// It contradicts itself, or is not a finite number.
+    /// It contradicts itself, is not a finite number, or is an exponential histogram coarser than Prometheus has.
     Malformed,
     /// Older than what its stream said before, or the same again.
     OutOfOrder,
@@ -113,32 +169,54 @@ impl Dropped {
     }
 }
 
+impl Moment {
+    pub fn now() -> Moment {
+        Moment { instant: clock::now(), unix: Timestamp(clock::unix_nanos()) }
+    }
+}
+
 impl Prometheus {
     pub fn new(config: &PrometheusConfig) -> Arc<Prometheus> {
         let max_series = config.max_series.get();
-        let mut store = Store::new(max_series);
-        let rows = Rows::claim(&mut store);
+        let mut store = Store::new(max_series, config.max_series_per_metric());
+        let shape = Shape::of(&config.functions);
+        let rows = Rows::claim(&mut store, shape.clone());
+        let family = store.claim("target", "", Kind::Info, "What sends the metrics of this job and instance");
+        let targets = Targets { family, by_identity: HashMap::new() };
         // Twice: streams outnumber series once ids are no labels.
         let streams = Streams::new(2 * max_series);
         let stats = Stats { max_series, ..Stats::default() };
-        Arc::new(Prometheus { key: HashKey::random(), state: Mutex::new(State { store, streams, rows, stats, scrape_bytes: 0 }) })
+        let lasts = |span: Duration| Some(span).filter(|span| !span.is_zero());
+        let rules = config.label_rules();
+        Arc::new(Prometheus {
+            key: HashKey::random(),
+            shape,
+            created: config.created_timestamps,
+            expirations: Expirations {
+                points: lasts(config.metric_expiration.get()),
+                rows: lasts(config.functions.expiration.get()),
+            },
+            started: clock::now(),
+            state: Mutex::new(State { store, streams, rows, rules, targets, last_target: None, stats }),
+        })
     }
 
     /// Counts rows that are durable. Once a row: never for a duplicate, never at replay.
-    pub fn observe_rows(&self, rows: &Cleared) {
-        let counted = from_rows::count(rows);
-        self.state().add_rows(&counted);
+    pub fn observe_rows(&self, rows: &Cleared, now: Moment) {
+        let counted = from_rows::count(rows, &self.shape);
+        self.state().add_rows(&counted, self.at(now));
     }
 
     /// Takes points whose request is acknowledged.
-    pub fn observe_points(&self, points: &Points) {
+    pub fn observe_points(&self, points: &Points, now: Moment) {
         if points.list.is_empty() {
             return;
         }
         let hashes = self.key.streams(points);
+        let now = self.at(now);
         let mut state = self.state();
         for (point, hash) in points.list.iter().zip(hashes) {
-            if let Err(dropped) = state.observe_point(point, hash)
+            if let Err(dropped) = state.observe_point(point, hash, now)
                 && let Some(count) = state.stats.dropped_points.get_mut(dropped as usize)
             {
                 *count += 1;
@@ -146,16 +224,11 @@ impl Prometheus {
         }
     }
 
-    /// Everything as one consistent text.
-    pub fn render(&self, format: Format) -> String {
-        let mut state = self.state();
-        let State { store, streams, stats, scrape_bytes, .. } = &mut *state;
-        streams.sweep(|series| store.is_alive(series));
-        let mut out = String::with_capacity(*scrape_bytes + *scrape_bytes / 8);
-        exposition::render(store, format, &mut out);
-        *scrape_bytes = out.len();
-        stats.scrapes += 1;
-        out
+    /// Ends what has been silent for too long. [`Prometheus::serve`] does it by the clock, whether anybody scrapes or not.
+    pub fn expire(&self, now: Moment) {
+        let seconds = |span: Option<Duration>| span.map(|span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1));
+        let Expirations { points, rows } = self.expirations;
+        self.state().expire(self.at(now).seconds, seconds(points), seconds(rows));
     }
 
     pub fn stats(&self) -> Stats {
@@ -164,25 +237,63 @@ impl Prometheus {
     }
 
     /// Answers one request to the endpoint: `GET` and `HEAD` of `/metrics`, 404 elsewhere, 405 for other methods.
-    pub fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    pub fn respond<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Answer> {
         if request.uri().path() != "/metrics" {
             return plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n");
         }
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+        let head = request.method() == Method::HEAD;
+        if request.method() != Method::GET && !head {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        let format = Format::negotiate(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-        let mut response = Response::new(Full::from(self.render(format)));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        let format = Format::negotiate(request.headers());
+        let gzip = accept::takes_gzip(request.headers());
+        let body = if head {
+            Answer::Words(None)
+        } else {
+            self.state().stats.scrapes += 1;
+            let style = Style { format, created: self.created };
+            Answer::Scrape(Box::new(Scrape::new(Arc::clone(self), style, gzip, request.headers())))
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, format.content_type());
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         response
     }
 
-    /// Serves the endpoint until `shutdown`.
+    /// Serves the endpoint and lets silent series expire, until `shutdown`.
     pub async fn serve(self: Arc<Self>, listener: Listener, shutdown: CancellationToken) {
-        let handler = move |request: Request<Incoming>| std::future::ready(self.respond(&request));
-        listener.serve(Limits::default(), handler, shutdown).await;
+        let exporter = Arc::clone(&self);
+        let handler = move |request: Request<Incoming>| std::future::ready(exporter.respond(&request));
+        tokio::join!(listener.serve(Limits::default(), handler, shutdown.clone()), self.look_after(shutdown));
+    }
+
+    async fn look_after(&self, shutdown: CancellationToken) {
+        let Expirations { points, rows } = self.expirations;
+        let Some(shortest) = points.into_iter().chain(rows).min() else { return };
+        let mut ticks = tokio::time::interval((shortest / LOOKS).clamp(*LOOK_AFTER.start(), *LOOK_AFTER.end()));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => self.expire(Moment::now()),
+            }
+        }
+    }
+
+    /// The next piece of a scrape, consistent in itself.
+    fn write_piece(&self, cursor: &mut Cursor, style: Style, out: &mut Vec<u8>) {
+        exposition::piece(&self.state().store, cursor, style, out);
+    }
+
+    fn at(&self, now: Moment) -> Now {
+        let age = now.instant.saturating_duration_since(self.started).as_secs();
+        Now { seconds: u32::try_from(age).unwrap_or(u32::MAX), unix: now.unix }
     }
 
     /// A panic elsewhere cannot leave a half-made series behind that matters: every step leaves the store usable.
@@ -191,8 +302,8 @@ impl Prometheus {
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
+    let mut response = Response::new(Answer::Words(Some(Bytes::from_static(text.as_bytes()))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

@@ -35,6 +35,8 @@ pub fn report_series(telemetry: &Telemetry, id: &str, exporter: &Arc<Prometheus>
             streams: stats.streams,
             dropped_labels: stats.dropped_labels,
             overflowed: stats.overflowed,
+            expired: stats.expired,
+            scrapes: stats.scrapes,
             dropped_points,
         };
         series.samples(samples);

@@ -69,7 +69,6 @@ impl Chain {
         for step in &self.record_steps {
             step.apply(&mut records, &mut tally);
         }
-        points::refuse_unsupported(&mut records, &mut tally, &mut rejected);
         let mut points = points::own(&records);
         let rows = self.rows(&records, now, &mut tally, &mut rejected);
         drop(records);

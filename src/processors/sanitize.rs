@@ -43,7 +43,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::processors::{ColumnStep, Note, Tally};
-use crate::signals::points::{Descriptor, Label, Points};
+use crate::signals::points::{Descriptor, Label, OwnedScope, Points};
 use crate::tables::{Columns, Raw, TableBatch};
 use custom::{Allowed, CustomRule, Pattern};
 pub use rules::Class;
@@ -265,6 +265,7 @@ impl ColumnStep for Sanitizer {
         let mut redactions = 0;
         let mut metrics: Shared<Descriptor> = None;
         let mut resources: Shared<[Label]> = None;
+        let mut scopes: Shared<OwnedScope> = None;
         for point in &mut points.list {
             point.metric = shared(&mut metrics, &point.metric, |metric| {
                 let mut clean = metric.clone();
@@ -277,6 +278,13 @@ impl ColumnStep for Sanitizer {
                 let mut clean = labels.to_vec();
                 self.clean_labels(&mut clean, &mut redactions);
                 (clean != labels).then(|| Arc::from(clean))
+            });
+            point.scope = shared(&mut scopes, &point.scope, |scope| {
+                let mut clean = scope.clone();
+                self.clean_string(&mut clean.name, &mut redactions);
+                self.clean_string(&mut clean.version, &mut redactions);
+                self.clean_labels(&mut clean.attributes, &mut redactions);
+                (clean != *scope).then(|| Arc::new(clean))
             });
             self.clean_labels(&mut point.labels, &mut redactions);
         }

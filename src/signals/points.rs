@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{MetricKind, Timestamp};
+use super::{Exemplar, MetricKind, Timestamp};
 
 /// The points of one request, after the steps of its chain.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +21,14 @@ pub struct Descriptor {
     pub kind: MetricKind,
 }
 
+/// The instrumentation scope of a metric; its schema URL is not kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnedScope {
+    pub name: String,
+    pub version: String,
+    pub attributes: Vec<Label>,
+}
+
 /// One attribute as it can become a label: the key as it was sent, the value as text.
 pub type Label = (String, String);
 
@@ -29,12 +37,15 @@ pub struct OwnedPoint {
     pub metric: Arc<Descriptor>,
     /// Attributes of the resource, shared by its points.
     pub resource: Arc<[Label]>,
+    /// Shared by the points of its metrics.
+    pub scope: Arc<OwnedScope>,
     /// Attributes of the point itself.
     pub labels: Vec<Label>,
     pub start: Timestamp,
     pub time: Timestamp,
     /// The point's "no recorded value" flag: the series has ended.
     pub no_value: bool,
+    pub exemplars: Vec<Exemplar>,
     pub value: OwnedValue,
 }
 
@@ -49,4 +60,29 @@ pub enum OwnedValue {
         counts: Vec<u64>,
         bounds: Vec<f64>,
     },
+    Exponential(Box<OwnedExponential>),
+    Summary {
+        count: u64,
+        sum: f64,
+        /// Quantile and value.
+        quantiles: Vec<(f64, f64)>,
+    },
+}
+
+/// See [`super::Exponential`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnedExponential {
+    pub count: u64,
+    pub sum: Option<f64>,
+    pub scale: i32,
+    pub zero_count: u64,
+    pub zero_threshold: f64,
+    pub positive: OwnedBuckets,
+    pub negative: OwnedBuckets,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnedBuckets {
+    pub offset: i32,
+    pub counts: Vec<u64>,
 }

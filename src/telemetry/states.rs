@@ -53,6 +53,8 @@ pub struct SeriesState {
     pub streams: u64,
     pub dropped_labels: u64,
     pub overflowed: u64,
+    pub expired: u64,
+    pub scrapes: u64,
     /// Points by the reason why they are in no series.
     pub dropped_points: Vec<(&'static str, u64)>,
 }
@@ -127,7 +129,10 @@ impl SeriesState {
         out.push(Sample::gauge("floe_prometheus_streams", "Streams of points remembered", labels.clone(), double(self.streams)));
         let help = "Attributes that may not be labels: ids and addresses";
         out.push(Sample::counter("floe_prometheus_dropped_labels", help, labels.clone(), double(self.dropped_labels)));
-        let help = "Label sets that went to an overflow series";
+        out.push(Sample::counter("floe_prometheus_scrapes", "Scrapes that were begun", labels.clone(), double(self.scrapes)));
+        let help = "Sets of labels that were silent for too long";
+        out.push(Sample::counter("floe_prometheus_expired", help, labels.clone(), double(self.expired)));
+        let help = "Points and groups of rows that went to an overflow series";
         out.push(Sample::counter("floe_prometheus_overflowed", help, labels.clone(), double(self.overflowed)));
         for (reason, points) in &self.dropped_points {
             let labels = with(&labels, "reason", reason);

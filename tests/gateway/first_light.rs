@@ -324,7 +324,7 @@ fn promtool_has_nothing_to_say_about_the_exposition() {
 }
 
 #[test]
-fn points_of_the_shipped_rule_become_rate_limits_and_other_kinds_are_rejected() {
+fn points_of_the_shipped_rule_become_rate_limits_and_points_of_other_kinds_are_exposed() {
     use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
     use opentelemetry_proto::tonic::metrics::v1::{
         Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, metric::Data, number_data_point,
@@ -362,14 +362,16 @@ fn points_of_the_shipped_rule_become_rate_limits_and_other_kinds_are_rejected() 
     };
     let reply = send::export(floe.ports.http, "metrics", &request.encode_to_vec()).unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let partial = ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap().partial_success.unwrap();
-    assert_eq!(partial.rejected_data_points, 1, "{}", partial.error_message);
+    assert_eq!(ExportMetricsServiceResponse::decode(reply.body.as_slice()).unwrap().partial_success, None);
     floe.flush();
     let rows = python::rows(&floe, "rate_limits");
     assert_eq!(rows.len(), 1, "the point without a hit makes no row: {rows:#?}");
     assert_eq!((&rows[0]["function_id"], &rows[0]["limit_type"]), (&json!("checkout"), &json!("per_ip")));
     let page = send::get(floe.ports.prometheus, "/metrics").unwrap().text();
-    assert!(page.contains("rate_limit_hits_total") && !page.contains("203.0.113"), "{page}");
+    assert!(
+        page.contains("rate_limit_hits_total") && page.contains("old_summary_count 1\n") && !page.contains("203.0.113"),
+        "{page}"
+    );
 }
 
 /// An example configuration on the ports of a test.

@@ -40,10 +40,11 @@ pub enum Fault {
 /// A request that can be sent again.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Bytes,
+    pub method: Method,
+    /// With the query.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 #[derive(Debug, Default)]
@@ -70,17 +71,16 @@ pub struct Proxy {
     script: Arc<Mutex<Script>>,
 }
 
-type Answer = (StatusCode, HeaderMap, Bytes);
+pub type Answer = (StatusCode, HeaderMap, Bytes);
 
 impl Proxy {
     pub fn before(catalog: SocketAddr) -> Proxy {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = bind();
         let proxy = Proxy { address: listener.local_addr().unwrap(), catalog, script: Arc::default() };
-        let serving = proxy.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { serving.serve(TcpListener::from_std(listener).unwrap()).await });
+        let answering = proxy.clone();
+        serve(listener, move |kept| {
+            let proxy = answering.clone();
+            async move { proxy.answer(kept).await }
         });
         proxy
     }
@@ -147,40 +147,13 @@ impl Proxy {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve(self, listener: TcpListener) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else { continue };
-            let proxy = self.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let proxy = proxy.clone();
-                    async move { proxy.answer(request).await }
-                });
-                // A broken connection is one of the faults: the service's error ends it.
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    }
-
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-        let path = head.uri.path_and_query().unwrap().to_string();
-        let kept = Kept { method: head.method, path, headers: head.headers, body };
+    async fn answer(&self, kept: Kept) -> Result<Answer, std::io::Error> {
         let ours = kept.path.split('?').next().unwrap().ends_with("/tables/invocations");
-        let answer = match kept.method {
-            Method::POST if ours => self.commit(kept).await?,
-            Method::GET if ours => self.look(kept).await?,
-            _ => forward(self.catalog, kept).await?,
-        };
-        let (status, headers, body) = answer;
-        let mut response = Response::builder().status(status);
-        for name in [http::header::CONTENT_TYPE, http::header::RETRY_AFTER] {
-            if let Some(value) = headers.get(&name) {
-                response = response.header(name, value);
-            }
+        match kept.method {
+            Method::POST if ours => self.commit(kept).await,
+            Method::GET if ours => self.look(kept).await,
+            _ => forward(self.catalog, kept).await,
         }
-        Ok(response.body(Full::new(body)).unwrap())
     }
 
     async fn look(&self, kept: Kept) -> Result<Answer, std::io::Error> {
@@ -270,8 +243,52 @@ fn error(status: u16, kind: &str) -> Bytes {
     format!(r#"{{"error":{{"message":"by the proxy","type":"{kind}","code":{status}}}}}"#).into()
 }
 
-/// One request to the catalog on a connection of its own.
-async fn forward(catalog: SocketAddr, kept: Kept) -> Result<Answer, std::io::Error> {
+/// A free port of this machine.
+pub fn bind() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// Answers requests on a thread of its own until the process ends. An error breaks the connection.
+pub fn serve<F, A>(listener: std::net::TcpListener, answer: F)
+where
+    F: Fn(Kept) -> A + Clone + Send + 'static,
+    A: Future<Output = Result<Answer, std::io::Error>> + Send + 'static,
+{
+    let accept = async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let answer = answer.clone();
+            let service = service_fn(move |request| respond(request, answer.clone()));
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    };
+    std::thread::spawn(move || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(accept));
+}
+
+async fn respond<A>(request: Request<Incoming>, answer: impl Fn(Kept) -> A) -> Result<Response<Full<Bytes>>, std::io::Error>
+where
+    A: Future<Output = Result<Answer, std::io::Error>>,
+{
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let path = head.uri.path_and_query().unwrap().to_string();
+    let only_head = head.method == Method::HEAD;
+    let (status, mut headers, body) = answer(Kept { method: head.method, path, headers: head.headers, body }).await?;
+    headers.remove(http::header::TRANSFER_ENCODING);
+    headers.remove(http::header::CONNECTION);
+    if !only_head {
+        headers.remove(http::header::CONTENT_LENGTH);
+    }
+    let mut response = Response::new(Full::new(body));
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    Ok(response)
+}
+
+/// One request to a server on a connection of its own.
+pub async fn forward(catalog: SocketAddr, kept: Kept) -> Result<Answer, std::io::Error> {
     let stream = TcpStream::connect(catalog).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;

@@ -9,6 +9,7 @@ fill() {
     export GOTOOLCHAIN=local CGO_ENABLED=0
     local build=(go build -C "$source" -p "${FLOE_TEST_GO_JOBS:-2}" -buildvcs=false -trimpath "-ldflags=-s -w")
     "${build[@]}" -o "$folder/emit" ./emit
+    "${build[@]}" -o "$folder/meter" ./meter
     "${build[@]}" -o "$folder/" tool
     "${build[@]}" -o "$folder/collector" ./collector
 }

@@ -30,6 +30,8 @@ mod tests;
 
 pub use messages::{Answer, Attempt, Batch, CatalogError, EncodeFailure, Event, Files, Look, Mark, Reason, Shape, Step};
 
+/// Before a batch is encoded the last look may be so old: the keys that the catalog vended with it may not live much longer.
+const LOOK_SERVES: Duration = Duration::from_mins(5);
 /// How long a table with nothing to do waits before it is asked again.
 const NOTHING_TO_DO: Duration = Duration::from_hours(1);
 
@@ -45,8 +47,9 @@ pub struct Committer {
     /// Attempts whose outcome nobody has recorded.
     intents: Vec<Intent>,
     held: Held,
-    /// The table as last looked at.
+    /// The table as last looked at, and when.
     table: Option<Uuid>,
+    looked_at: Option<Instant>,
     /// The frozen batch, until it is resolved.
     files: Option<Files>,
     /// Whether an attempt named them.
@@ -88,6 +91,7 @@ impl Committer {
             intents,
             held: Held::default(),
             table: None,
+            looked_at: None,
             files: None,
             named: false,
             discarded: Vec::new(),
@@ -146,7 +150,7 @@ impl Committer {
                 Ok(look) => self.looked(&look, fresh, now),
                 Err(error @ CatalogError::Unreachable(_)) => self.back_off(Some(error.to_string()), None, now),
                 Err(CatalogError::TooMany { retry_after, why }) => {
-                    self.interval.widen();
+                    self.interval.refused();
                     self.back_off(Some(CatalogError::TooMany { retry_after, why }.to_string()), retry_after, now)
                 }
                 Err(error @ CatalogError::Denied(_)) => self.denied(&Reason::Catalog(error), now),
@@ -208,6 +212,9 @@ impl Committer {
             (None, Due::At(at)) => return self.wait(at),
             (None, Due::Never) => return self.wait(now + NOTHING_TO_DO),
         };
+        if self.looked_at.is_none_or(|at| now.saturating_duration_since(at) > LOOK_SERVES) {
+            return self.look();
+        }
         self.state = State::Encoding;
         let instead_of = std::mem::take(&mut self.discarded);
         Step::Encode(Batch { above, to, max_bytes: self.cut.max_bytes, instead_of })
@@ -245,6 +252,7 @@ impl Committer {
         let enrolled = known.is_some();
         self.blind = false;
         self.table = Some(look.shape.table);
+        self.looked_at = Some(now);
         if self.files.as_ref().is_some_and(|files| files.shape != look.shape || Some(files.above) != self.watermark()) {
             self.discard();
         }
@@ -295,11 +303,11 @@ impl Committer {
             }
             Answer::Conflict => {
                 self.blind = faults::is(Naive::ResendAfterConflict);
-                self.interval.widen();
+                self.interval.lost();
                 self.back_off(None, None, now)
             }
             Answer::TooMany { retry_after } => {
-                self.interval.widen();
+                self.interval.refused();
                 self.back_off(Some("the catalog asks for fewer commits".to_owned()), retry_after, now)
             }
             Answer::Unknown(why) => {

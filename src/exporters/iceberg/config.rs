@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf, absolute};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use catalog::{CatalogConfig, CatalogKind, R2CatalogConfig, RestCatalogConfig, SqlCatalogConfig, Token};
+pub use catalog::{
+    CatalogConfig, CatalogKind, OAuth2Config, R2CatalogConfig, RestCatalogConfig, SqlCatalogConfig, TlsConfig, Token,
+};
 pub use storage::{StaticKeys, StorageConfig, StorageKind};
 
 use crate::config::{ByteSize, Span};

@@ -1,12 +1,15 @@
 //! How often a table is committed, and how long to wait after a bad answer. Pure.
 //!
-//! A catalog that is asked too much says 409 or 429. The interval then doubles, and comes back by a quarter of its floor with every
-//! commit that goes through: multiplicative widening, additive narrowing.
+//! A catalog that is asked too much says 429, and the interval doubles; a lost race, which costs little, widens it by a quarter. With every commit
+//! that goes through an eighth of what it is above its floor is gone. So replicas that know nothing of each other settle where the catalog takes
+//! almost all they send, and are back an hour after the worst: `committer/tests/day.rs` lets them try for a day.
 
 use std::time::Duration;
 
 /// The widest interval, in multiples of the narrowest.
-const WIDEST: u32 = 16;
+const WIDEST: u32 = 8;
+/// What is taken for the floor where it is none: something that can be widened.
+const LEAST: Duration = Duration::from_secs(1);
 /// The first wait after a failure; each further one doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait after a failure.
@@ -31,10 +34,18 @@ impl Interval {
         self.now
     }
 
-    /// The catalog took too many commits, from us or from others: 409, 429.
-    pub fn widen(&mut self) {
-        let least = Duration::from_secs(1);
-        self.now = (self.now.max(least) * 2).min(self.floor.max(least) * WIDEST);
+    /// The catalog takes no more commits for now: 429.
+    pub fn refused(&mut self) {
+        self.widen(self.now.max(LEAST));
+    }
+
+    /// Another commit came first: 409.
+    pub fn lost(&mut self) {
+        self.widen(self.now.max(LEAST) / 4);
+    }
+
+    fn widen(&mut self, by: Duration) {
+        self.now = (self.now.max(LEAST) + by).min(self.floor.max(LEAST) * WIDEST);
     }
 
     /// The catalog answered, and there is nothing to commit: the run of failures is over.
@@ -45,7 +56,8 @@ impl Interval {
     /// A commit went through.
     pub fn succeeded(&mut self) {
         self.failures = 0;
-        self.now = self.now.saturating_sub((self.floor / 4).max(Duration::from_millis(250))).max(self.floor);
+        let above = self.now.saturating_sub(self.floor);
+        self.now -= (above / 8).max(Duration::from_millis(250)).min(above);
     }
 
     /// How long to wait before the next look. `told` is the catalog's own word, `Retry-After`, and is honoured where it is longer.
@@ -63,22 +75,27 @@ mod tests {
     const FLOOR: Duration = Duration::from_mins(1);
 
     #[test]
-    fn it_doubles_on_conflict_and_comes_back_slowly() {
+    fn a_refusal_doubles_it_a_lost_race_adds_a_quarter_and_commits_bring_it_back() {
         let mut interval = Interval::new(FLOOR);
-        interval.widen();
-        interval.widen();
-        assert_eq!(interval.get(), FLOOR * 4);
+        interval.lost();
+        assert_eq!(interval.get(), Duration::from_secs(75));
+        interval.refused();
+        assert_eq!(interval.get(), Duration::from_secs(150));
         interval.succeeded();
-        assert_eq!(interval.get(), Duration::from_secs(225));
-        (0..20).for_each(|_| interval.succeeded());
+        assert_eq!(interval.get(), Duration::from_millis(138_750));
+        (0..60).for_each(|_| interval.succeeded());
         assert_eq!(interval.get(), FLOOR);
     }
 
     #[test]
-    fn it_has_a_widest() {
-        let mut interval = Interval::new(FLOOR);
-        (0..100).for_each(|_| interval.widen());
-        assert_eq!(interval.get(), FLOOR * WIDEST);
+    fn it_has_a_widest_and_comes_back_from_it() {
+        for floor in [Duration::ZERO, FLOOR] {
+            let mut interval = Interval::new(floor);
+            (0..100).for_each(|_| interval.refused());
+            assert_eq!(interval.get(), floor.max(LEAST) * WIDEST);
+            (0..100).for_each(|_| interval.succeeded());
+            assert_eq!(interval.get(), floor);
+        }
     }
 
     #[test]

@@ -5,11 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::tables::{Columns, Raw};
+use super::from_rows::LABELS as ROW_LABELS;
+use super::labels::{self, LabelRules, Promoted};
+use super::names::TranslationStrategy;
+use crate::config::values::Span;
+use crate::tables::{Columns, Raw, Table};
 
-/// The columns that become labels or values. No id and no address is among them, and none ever is.
-const EXPOSED: [&str; 8] =
-    ["function_id", "language", "success", "duration_ms", "cold_start", "error_type", "limit_type", "status"];
+/// The columns that become labels or values in any case. No id and no address is among them, and none ever is.
+const EXPOSED: [&str; 9] =
+    ["function_id", "language", "version", "success", "duration_ms", "cold_start", "error_type", "limit_type", "status"];
 
 /// The word for the labels of metric points in `allow_raw`.
 const LABELS: &str = "labels";
@@ -22,8 +26,46 @@ pub struct PrometheusConfig {
     pub endpoint: SocketAddr,
     /// How many series may be exposed, counted as Prometheus counts them: a histogram of 14 bounds is 17. Default 100000.
     pub max_series: MaxSeries,
+    /// The same for each metric. Default half of `max_series`.
+    pub max_series_per_metric: Option<MaxSeries>,
+    /// How long a series of points stays without a new point; `0` is for ever. Default 5m.
+    pub metric_expiration: Span,
+    pub resource_to_telemetry_conversion: ResourceConversion,
+    /// Attributes of the resource that become labels of every series, by name. Default none.
+    pub promote_resource_attributes: ResourceAttributes,
+    /// Leave the labels `otel_scope_…` away: series of scopes with the same attributes add up. Default false.
+    pub without_scope_info: bool,
+    /// How names are made. Default `UnderscoreEscapingWithSuffixes`.
+    pub translation_strategy: TranslationStrategy,
+    /// Write `_created` of counters, histograms and summaries in OpenMetrics. Default true.
+    pub created_timestamps: bool,
+    pub functions: FunctionsConfig,
     /// What may be exposed without being sanitised: names of columns, or `labels` for the labels of metric points. Default none.
     pub allow_raw: AllowRaw,
+}
+
+/// `resource_to_telemetry_conversion`, as the Collector has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResourceConversion {
+    /// Every attribute of the resource becomes a label of every series. Default false.
+    pub enabled: bool,
+}
+
+/// `functions`: the families that are made from rows.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FunctionsConfig {
+    /// Columns that become labels where their table has them: `language`, `version`, `region`, `colo`. Default `[language]`.
+    pub labels: RowLabels,
+    /// Bounds of `function_duration_seconds`, in seconds. Default those that the semantic conventions advise.
+    pub duration_buckets: Bounds,
+    /// Bounds of `function_memory_used_bytes`, in bytes. Default 64 MiB to 8 GiB, doubling.
+    pub memory_buckets: Bounds,
+    /// Durations have native buckets, too, for scrapers that take them. Default true.
+    pub native_histograms: bool,
+    /// How long a function stays without a row; `0` is for ever. Default 24h.
+    pub expiration: Span,
 }
 
 /// 1 to 10,000,000.
@@ -36,12 +78,48 @@ pub struct MaxSeries(u32);
 #[serde(try_from = "Vec<String>")]
 pub struct AllowRaw(Vec<String>);
 
+/// Columns of rows with few values each.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "Vec<String>")]
+pub struct RowLabels(Vec<String>);
+
+/// Attributes by name; ids of one request and addresses of clients are refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "Vec<String>")]
+pub struct ResourceAttributes(Vec<String>);
+
+/// 1 to 64 bounds, positive, finite and increasing.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "Vec<f64>")]
+pub struct Bounds(Vec<f64>);
+
 impl Default for PrometheusConfig {
     fn default() -> PrometheusConfig {
         PrometheusConfig {
             endpoint: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
             max_series: MaxSeries(100_000),
+            max_series_per_metric: None,
+            metric_expiration: Span::seconds(300),
+            resource_to_telemetry_conversion: ResourceConversion::default(),
+            promote_resource_attributes: ResourceAttributes::default(),
+            without_scope_info: false,
+            translation_strategy: TranslationStrategy::default(),
+            created_timestamps: true,
+            functions: FunctionsConfig::default(),
             allow_raw: AllowRaw::default(),
+        }
+    }
+}
+
+impl Default for FunctionsConfig {
+    fn default() -> FunctionsConfig {
+        const MIB: f64 = 1_048_576.0;
+        FunctionsConfig {
+            labels: RowLabels(vec!["language".to_owned()]),
+            duration_buckets: Bounds(vec![0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]),
+            memory_buckets: Bounds([64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0, 4_096.0, 8_192.0].map(|size| size * MIB).into()),
+            native_histograms: true,
+            expiration: Span::seconds(86_400),
         }
     }
 }
@@ -50,14 +128,40 @@ impl PrometheusConfig {
     /// The columns that a chain need not clear for this exporter: those it never exposes, and those of `allow_raw`.
     pub fn allowed(&self) -> Columns {
         let every = Columns::with_raw(&[Raw::Text, Raw::Id, Raw::Address]);
-        let exposed = EXPOSED.iter().fold(Columns::LABELS, |set, name| set.union(Columns::named(name)));
+        let names = EXPOSED.iter().copied().chain(self.functions.labels.0.iter().map(String::as_str));
+        let exposed = names.fold(Columns::LABELS, |set, name| set.union(Columns::named(name)));
         every.without(exposed).union(self.allow_raw.columns())
+    }
+
+    pub(super) fn max_series_per_metric(&self) -> u64 {
+        self.max_series_per_metric.map_or_else(|| self.max_series.get().div_ceil(2), MaxSeries::get)
+    }
+
+    pub(super) fn label_rules(&self) -> LabelRules {
+        let resource = if self.resource_to_telemetry_conversion.enabled {
+            Promoted::All
+        } else {
+            Promoted::Named(self.promote_resource_attributes.0.clone())
+        };
+        LabelRules { strategy: self.translation_strategy, scope: !self.without_scope_info, resource }
     }
 }
 
 impl MaxSeries {
     pub fn get(self) -> u64 {
         u64::from(self.0)
+    }
+}
+
+impl RowLabels {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.iter().any(|label| label == name)
+    }
+}
+
+impl Bounds {
+    pub(super) fn get(&self) -> &[f64] {
+        &self.0
     }
 }
 
@@ -79,6 +183,55 @@ impl TryFrom<Vec<String>> for AllowRaw {
         match names.iter().find(|name| named(name).is_empty()) {
             Some(name) => Err(format!("expected the name of a column, such as error_type, or `{LABELS}`, found `{name}`")),
             None => Ok(AllowRaw(names)),
+        }
+    }
+}
+
+impl TryFrom<Vec<String>> for RowLabels {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> Result<RowLabels, String> {
+        for name in &names {
+            if ROW_LABELS.contains(&name.as_str()) {
+                continue;
+            }
+            let raw =
+                |raw| Table::ALL.into_iter().flat_map(Table::columns).any(|column| column.name == name && column.raw == raw);
+            let why = if raw(Raw::Id) {
+                "it is an id, and an id is never a label".to_owned()
+            } else if raw(Raw::Address) {
+                "it is an address, and an address is never a label".to_owned()
+            } else {
+                format!("expected {}", ROW_LABELS.join(", "))
+            };
+            return Err(format!("`{name}` cannot be a label: {why}"));
+        }
+        Ok(RowLabels(names))
+    }
+}
+
+impl TryFrom<Vec<String>> for ResourceAttributes {
+    type Error = String;
+
+    fn try_from(names: Vec<String>) -> Result<ResourceAttributes, String> {
+        match names.iter().find(|name| labels::never(name)) {
+            Some(name) => Err(format!("`{name}` cannot be a label: ids of one request and addresses of clients never are")),
+            None => Ok(ResourceAttributes(names)),
+        }
+    }
+}
+
+impl TryFrom<Vec<f64>> for Bounds {
+    type Error = String;
+
+    fn try_from(bounds: Vec<f64>) -> Result<Bounds, String> {
+        let sound = (1..=64).contains(&bounds.len())
+            && bounds.iter().all(|bound| bound.is_finite() && *bound > 0.0)
+            && bounds.windows(2).all(|pair| pair[0] < pair[1]);
+        if sound {
+            Ok(Bounds(bounds))
+        } else {
+            Err("expected 1 to 64 positive bounds, each greater than the one before".to_owned())
         }
     }
 }
@@ -125,5 +278,27 @@ mod tests {
         let raw = parse("allow_raw: [labels, error_type]").unwrap().allowed();
         assert!(raw.has_labels());
         assert!(raw.contains(Table::Errors, Table::Errors.column("error_type").unwrap()));
+    }
+
+    #[test]
+    fn what_cannot_be_a_label_is_refused_with_the_reason() {
+        let check = |yaml: &str, expected: &str| {
+            let error = parse(yaml).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        };
+        check("functions: { labels: [invocation_id] }", "`invocation_id` cannot be a label: it is an id");
+        check("functions: { labels: [client_ip] }", "it is an address");
+        check("functions: { labels: [error_message] }", "expected language, version, region, colo");
+        check("promote_resource_attributes: [client.address]", "`client.address` cannot be a label");
+        check("functions: { duration_buckets: [1, 1] }", "each greater than the one before");
+        check("functions: { memory_buckets: [] }", "1 to 64");
+        check("translation_strategy: Dots", "Dots");
+    }
+
+    #[test]
+    fn chosen_labels_have_to_be_cleared() {
+        let region = Table::Invocations.column("region").unwrap();
+        assert!(PrometheusConfig::default().allowed().contains(Table::Invocations, region));
+        assert!(!parse("functions: { labels: [region] }").unwrap().allowed().contains(Table::Invocations, region));
     }
 }

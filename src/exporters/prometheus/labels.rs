@@ -2,6 +2,9 @@
 //!
 //! A set is rendered once, when its series is made: sorted, escaped, without braces. The text is the identity of the series.
 
+use std::borrow::Cow;
+
+use super::names::{TranslationStrategy, is_legacy};
 use crate::signals::points::{Label, OwnedPoint};
 
 /// A longer value is cut at a character.
@@ -9,6 +12,9 @@ const MAX_VALUE_BYTES: usize = 256;
 
 /// A series whose labels need more goes to the overflow series.
 const MAX_SET_BYTES: usize = 2048;
+
+/// `target_info` leaves out what does not fit.
+const MAX_TARGET_BYTES: usize = 4096;
 
 /// The labels of the series that takes what finds no room, as the OpenTelemetry SDK specification names it ("Cardinality limits").
 pub(super) const OVERFLOW: &str = "otel_metric_overflow=\"true\"";
@@ -84,10 +90,26 @@ const NEVER: [&str; 63] = [
 /// The labels of one series.
 #[derive(Debug, PartialEq)]
 pub(super) struct LabelSet {
-    /// `a="x",b="y"`; `None` where it would be too long.
+    /// `a="x",b="y"`; `None` where it would be too long. A name that old scrapers do not know is quoted.
     pub(super) text: Option<String>,
     /// Attributes that may not become labels.
     pub(super) dropped: u64,
+}
+
+/// Which attributes beside those of the point become labels, and how names are made.
+#[derive(Clone, Debug)]
+pub(super) struct LabelRules {
+    pub(super) strategy: TranslationStrategy,
+    /// Scope labels.
+    pub(super) scope: bool,
+    pub(super) resource: Promoted,
+}
+
+/// Attributes of the resource that become labels of every series.
+#[derive(Clone, Debug)]
+pub(super) enum Promoted {
+    All,
+    Named(Vec<String>),
 }
 
 /// One label before it is written.
@@ -102,27 +124,86 @@ impl LabelSet {
     /// From names that are known to be valid; an empty value is no label.
     pub(super) fn of(labels: &[(&'static str, &str)]) -> LabelSet {
         let drafts = labels.iter().map(|(name, value)| Draft { name: (*name).to_owned(), key: name, value }).collect();
-        write(drafts, 0)
+        write(drafts, 0, true)
     }
 
-    /// From the attributes of a point; `job` and `instance` come from its resource.
-    pub(super) fn of_point(point: &OwnedPoint) -> LabelSet {
+    /// From the attributes of a point, its scope and its resource, which `job` and `instance` come from.
+    pub(super) fn of_point(point: &OwnedPoint, rules: &LabelRules) -> LabelSet {
         let mut dropped = 0;
-        let mut drafts = Vec::with_capacity(point.labels.len() + 2);
-        let resource = |key: &str| point.resource.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.as_str());
-        let (namespace, service) = (resource("service.namespace"), resource("service.name"));
-        let job = if namespace.is_empty() || service.is_empty() { service.to_owned() } else { format!("{namespace}/{service}") };
+        let mut drafts = Vec::with_capacity(point.labels.len() + 4);
+        let job = job(&point.resource);
         drafts.push(Draft { name: "job".to_owned(), key: "", value: &job });
-        drafts.push(Draft { name: "instance".to_owned(), key: "", value: resource("service.instance.id") });
-        for (key, value) in &point.labels {
+        drafts.push(Draft { name: "instance".to_owned(), key: "", value: find(&point.resource, "service.instance.id") });
+        let mut add = |key: &str, name: String, value| {
             if never(key) {
                 dropped += 1;
-            } else {
-                drafts.push(Draft { name: label_name(key), key, value });
+                return None;
+            }
+            Some((name, value))
+        };
+        for (key, value) in &point.labels {
+            let name = label_name(key, rules.strategy);
+            drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
+        }
+        let of_point = |key: &str| point.labels.iter().any(|(own, _)| own == key);
+        for (key, value) in point.resource.iter().filter(|(key, _)| rules.resource.takes(key) && !of_point(key)) {
+            let name = label_name(key, rules.strategy);
+            drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
+        }
+        if rules.scope {
+            let scope = &*point.scope;
+            drafts.push(Draft { name: "otel_scope_name".to_owned(), key: "", value: &scope.name });
+            drafts.push(Draft { name: "otel_scope_version".to_owned(), key: "", value: &scope.version });
+            for (key, value) in scope.attributes.iter().filter(|(key, _)| key != "name" && key != "version") {
+                let name = format!("otel_scope_{}", any_name(key, rules.strategy));
+                drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
             }
         }
-        write(drafts, dropped)
+        write(drafts, dropped, false)
     }
+
+    /// What `target_info` says of a resource: `job` and `instance`, and every other attribute that has room. The first part is that by
+    /// which the target is known; `None` where it has neither.
+    pub(super) fn of_target(resource: &[Label], strategy: TranslationStrategy) -> Option<(String, LabelSet)> {
+        let (job, instance) = (job(resource), find(resource, "service.instance.id"));
+        if job.is_empty() && instance.is_empty() {
+            return None;
+        }
+        let known_by = LabelSet::of(&[("job", &job), ("instance", instance)]).text?;
+        let mut drafts = vec![
+            Draft { name: "job".to_owned(), key: "", value: &job },
+            Draft { name: "instance".to_owned(), key: "", value: instance },
+        ];
+        let mut room = MAX_TARGET_BYTES;
+        for (key, value) in resource.iter().filter(|(key, _)| !IDENTIFYING.contains(&key.as_str()) && !never(key)) {
+            let name = label_name(key, strategy);
+            let Some(left) = room.checked_sub(name.len() + cut(value).len() + 4) else { continue };
+            room = left;
+            drafts.push(Draft { name, key, value });
+        }
+        Some((known_by, write(drafts, 0, true)))
+    }
+}
+
+impl Promoted {
+    fn takes(&self, key: &str) -> bool {
+        match self {
+            Promoted::All => true,
+            Promoted::Named(names) => names.iter().any(|name| name == key),
+        }
+    }
+}
+
+/// What `job` and `instance` are made of.
+const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
+
+fn find<'a>(resource: &'a [Label], key: &str) -> &'a str {
+    resource.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.as_str())
+}
+
+fn job(resource: &[Label]) -> String {
+    let (namespace, service) = (find(resource, "service.namespace"), find(resource, "service.name"));
+    if namespace.is_empty() || service.is_empty() { service.to_owned() } else { format!("{namespace}/{service}") }
 }
 
 /// Attributes of a set in one order, whatever order they were sent in.
@@ -132,7 +213,7 @@ pub(super) fn sorted<'a>(labels: &'a [Label], into: &mut Vec<&'a Label>) {
     into.sort_unstable();
 }
 
-fn never(key: &str) -> bool {
+pub(super) fn never(key: &str) -> bool {
     // Longer than any entry: the copy below stays small.
     if key.len() > 64 {
         return false;
@@ -142,15 +223,22 @@ fn never(key: &str) -> bool {
 }
 
 /// A valid label name that none of ours has.
-fn label_name(key: &str) -> String {
-    let mut name: String = cut(key).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+fn label_name(key: &str, strategy: TranslationStrategy) -> String {
+    let mut name = any_name(key, strategy);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || name.starts_with("__") {
         name.insert_str(0, "key_");
     }
-    if ["job", "instance", "le", "quantile"].contains(&name.as_str()) {
+    if ["job", "instance", "le", "quantile", "otel_metric_overflow"].contains(&name.as_str()) || name.starts_with("otel_scope_") {
         name.insert_str(0, "exported_");
     }
     name
+}
+
+fn any_name(key: &str, strategy: TranslationStrategy) -> String {
+    if strategy.keeps_utf8() {
+        return cut(key).to_owned();
+    }
+    cut(key).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// As much of a value as a label may have.
@@ -158,8 +246,8 @@ pub(super) fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_VALUE_BYTES)).unwrap_or(text)
 }
 
-/// Sorts, joins the values of one name with `;` and escapes.
-fn write(mut drafts: Vec<Draft<'_>>, dropped: u64) -> LabelSet {
+/// Sorts, joins the values of one name with `;` and escapes. A set that is too long is none, unless it is `always` short enough.
+fn write(mut drafts: Vec<Draft<'_>>, dropped: u64, always: bool) -> LabelSet {
     drafts.retain(|draft| !draft.value.is_empty());
     drafts.sort_by(|a, b| (&a.name, a.key).cmp(&(&b.name, b.key)));
     let mut text = String::new();
@@ -168,7 +256,13 @@ fn write(mut drafts: Vec<Draft<'_>>, dropped: u64) -> LabelSet {
         if !text.is_empty() {
             text.push(',');
         }
-        text.push_str(&first.name);
+        if is_plain(&first.name) {
+            text.push_str(&first.name);
+        } else {
+            text.push('"');
+            escape(&first.name, &mut text);
+            text.push('"');
+        }
         text.push_str("=\"");
         if same.len() == 1 {
             escape(cut(first.value), &mut text);
@@ -177,15 +271,74 @@ fn write(mut drafts: Vec<Draft<'_>>, dropped: u64) -> LabelSet {
             escape(cut(&values.join(";")), &mut text);
         }
         text.push('"');
-        if text.len() > MAX_SET_BYTES {
+        if text.len() > MAX_SET_BYTES && !always {
             return LabelSet { text: None, dropped };
         }
     }
     LabelSet { text: Some(text), dropped }
 }
 
-/// Both formats: a backslash, a quote and a line feed are escaped, everything else stands as it is.
-fn escape(value: &str, into: &mut String) {
+/// Whether the name of a label needs no quotes.
+fn is_plain(name: &str) -> bool {
+    is_legacy(name) && !name.contains(':')
+}
+
+/// The labels of a written set: each name as it is, each value as it was written.
+pub(super) fn pairs(set: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let mut rest = set;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (name, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let (name, after) = quoted.split_at_checked(closing(quoted))?;
+            (unescape(name), after.strip_prefix("\"=\"")?)
+        } else {
+            let (name, after) = rest.split_once("=\"")?;
+            (Cow::Borrowed(name), after)
+        };
+        let (value, after) = after.split_at_checked(closing(after))?;
+        rest = after.strip_prefix("\",").unwrap_or("");
+        Some((name, value))
+    })
+}
+
+/// Where a quoted text ends.
+fn closing(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A value as it was before it was written.
+pub(super) fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push(match chars.next() {
+                Some('n') => '\n',
+                Some(c) => c,
+                None => '\\',
+            }),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// All formats: a backslash, a quote and a line feed are escaped, everything else stands as it is.
+pub(super) fn escape(value: &str, into: &mut String) {
     for c in value.chars() {
         match c {
             '\\' => into.push_str("\\\\"),
@@ -203,8 +356,14 @@ mod tests {
     use super::*;
     use crate::exporters::prometheus::tests::point;
 
+    const RULES: LabelRules = LabelRules {
+        strategy: TranslationStrategy::UnderscoreEscapingWithSuffixes,
+        scope: true,
+        resource: Promoted::Named(Vec::new()),
+    };
+
     fn check(labels: &[(&str, &str)], expected: &str) {
-        assert_eq!(LabelSet::of_point(&point("m", 1).labels(labels).point()).text.unwrap(), expected);
+        assert_eq!(LabelSet::of_point(&point("m", 1).labels(labels).point(), &RULES).text.unwrap(), expected);
     }
 
     #[test]
@@ -235,7 +394,7 @@ mod tests {
         let point = point("m", 1)
             .labels(&[("faas.invocation_id", "1"), ("Client.Address", "1.2.3.4"), ("trace-id", "x"), ("route", "/")])
             .point();
-        assert_eq!(LabelSet::of_point(&point), LabelSet { text: Some("route=\"/\"".to_owned()), dropped: 3 });
+        assert_eq!(LabelSet::of_point(&point, &RULES), LabelSet { text: Some("route=\"/\"".to_owned()), dropped: 3 });
     }
 
     #[test]
@@ -259,7 +418,7 @@ mod tests {
             for key in keys.split_whitespace() {
                 let point = point("m", 1).labels(&[(key, "1"), ("faas.name", "f")]).point();
                 let expected = LabelSet { text: Some("faas_name=\"f\"".to_owned()), dropped: 1 };
-                assert_eq!(LabelSet::of_point(&point), expected, "{key}, a source of {column}");
+                assert_eq!(LabelSet::of_point(&point, &RULES), expected, "{key}, a source of {column}");
             }
         }
     }
@@ -276,7 +435,7 @@ mod tests {
         let many: Vec<(String, String)> = (0..20).map(|n| (format!("k{n}"), long.clone())).collect();
         let mut point = point("m", 1).point();
         point.labels = many;
-        assert_eq!(LabelSet::of_point(&point).text, None);
+        assert_eq!(LabelSet::of_point(&point, &RULES).text, None);
     }
 
     #[test]
@@ -285,6 +444,65 @@ mod tests {
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         point.resource =
             Arc::from([label("service.namespace", "shop"), label("service.name", "cart"), label("service.instance.id", "i1")]);
-        assert_eq!(LabelSet::of_point(&point).text.unwrap(), "instance=\"i1\",job=\"shop/cart\"");
+        assert_eq!(LabelSet::of_point(&point, &RULES).text.unwrap(), "instance=\"i1\",job=\"shop/cart\"");
+    }
+
+    fn shop() -> OwnedPoint {
+        let mut point = point("m", 1).labels(&[("region", "eu")]).point();
+        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        point.resource = Arc::from([
+            label("service.name", "cart"),
+            label("service.instance.id", "i1"),
+            label("cloud.region", "eu-west-1"),
+            label("region", "us"),
+            label("client.address", "192.0.2.1"),
+        ]);
+        point.scope = Arc::new(crate::signals::points::OwnedScope {
+            name: "http".to_owned(),
+            version: "2".to_owned(),
+            attributes: vec![label("short.name", "h")],
+        });
+        point
+    }
+
+    #[test]
+    fn a_scope_is_labels_unless_they_are_not_wanted() {
+        let scope = "instance=\"i1\",job=\"cart\",otel_scope_name=\"http\",otel_scope_short_name=\"h\",otel_scope_version=\"2\",region=\"eu\"";
+        assert_eq!(LabelSet::of_point(&shop(), &RULES).text.unwrap(), scope);
+        let without = LabelSet::of_point(&shop(), &LabelRules { scope: false, ..RULES });
+        assert_eq!(without.text.unwrap(), "instance=\"i1\",job=\"cart\",region=\"eu\"");
+    }
+
+    #[test]
+    fn promoted_attributes_of_the_resource_give_way_to_those_of_the_point() {
+        let check = |resource, expected: &str, dropped| {
+            let set = LabelSet::of_point(&shop(), &LabelRules { scope: false, resource, ..RULES });
+            assert_eq!(set, LabelSet { text: Some(expected.to_owned()), dropped });
+        };
+        let named = Promoted::Named(vec!["cloud.region".to_owned(), "region".to_owned()]);
+        check(named, "cloud_region=\"eu-west-1\",instance=\"i1\",job=\"cart\",region=\"eu\"", 0);
+        let all = "cloud_region=\"eu-west-1\",instance=\"i1\",job=\"cart\",region=\"eu\",service_instance_id=\"i1\",service_name=\"cart\"";
+        check(Promoted::All, all, 1);
+    }
+
+    #[test]
+    fn a_target_is_known_by_job_and_instance_and_tells_the_rest() {
+        let (known_by, set) = LabelSet::of_target(&shop().resource, RULES.strategy).unwrap();
+        assert_eq!(known_by, "instance=\"i1\",job=\"cart\"");
+        let expected = "cloud_region=\"eu-west-1\",instance=\"i1\",job=\"cart\",region=\"us\"";
+        assert_eq!(set.text.unwrap(), expected);
+        assert_eq!(LabelSet::of_target(&[("host.name".to_owned(), "h".to_owned())], RULES.strategy), None);
+    }
+
+    #[test]
+    fn names_that_stay_as_they_are_get_quotes_where_they_need_them() {
+        let rules = LabelRules { strategy: TranslationStrategy::NoTranslation, ..RULES };
+        let labels = [("a.b", "x"), ("plain", "y"), ("ключ\"", "z\n"), ("le", "1")];
+        let text = LabelSet::of_point(&point("m", 1).labels(&labels).point(), &rules).text.unwrap();
+        assert_eq!(text, "\"a.b\"=\"x\",exported_le=\"1\",plain=\"y\",\"ключ\\\"\"=\"z\\n\"");
+        let read: Vec<(String, String)> =
+            pairs(&text).map(|(name, value)| (name.into_owned(), unescape(value).into_owned())).collect();
+        let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(read, [owned("a.b", "x"), owned("exported_le", "1"), owned("plain", "y"), owned("ключ\"", "z\n")]);
     }
 }

@@ -1,28 +1,93 @@
 //! Names of metrics, by the OpenTelemetry–Prometheus compatibility specification ("Metric Metadata", "Sums", "Gauges").
 
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::series::Kind;
 
 /// A longer name is cut.
 const MAX_NAME_BYTES: usize = 256;
 
-/// The name of a family from the name and the unit of an OpenTelemetry metric, without the `_total` of a counter.
-///
+/// How names are made, by the Collector's words. Only the first two are free of characters that old scrapers do not know; of the others
+/// each scraper gets what it asks for with `escaping=` in `Accept`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum TranslationStrategy {
+    /// `faas.invoke_duration` in s is `faas_invoke_duration_seconds`; a counter ends in `_total`.
+    #[default]
+    UnderscoreEscapingWithSuffixes,
+    /// `faas_invoke_duration`.
+    UnderscoreEscapingWithoutSuffixes,
+    /// `faas.invoke_duration_seconds`.
+    NoUTF8EscapingWithSuffixes,
+    /// `faas.invoke_duration`.
+    NoTranslation,
+}
+
+/// The name of a family.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Name {
+    /// Without the `_total` of a counter.
+    pub(super) base: Box<str>,
+    /// The unit at the end of `base`; may be empty.
+    pub(super) unit: Box<str>,
+    /// Whether the text formats write `_total` after the name of a counter; OpenMetrics always does.
+    pub(super) total: bool,
+}
+
+impl TranslationStrategy {
+    /// Whether names and labels stay as they were sent.
+    pub(super) fn keeps_utf8(self) -> bool {
+        matches!(self, TranslationStrategy::NoUTF8EscapingWithSuffixes | TranslationStrategy::NoTranslation)
+    }
+
+    fn adds_suffixes(self) -> bool {
+        matches!(self, TranslationStrategy::UnderscoreEscapingWithSuffixes | TranslationStrategy::NoUTF8EscapingWithSuffixes)
+    }
+}
+
+/// The name of a family from the name and the unit of an OpenTelemetry metric.
+pub(super) fn family(name: &str, unit: &str, kind: Kind, strategy: TranslationStrategy) -> Name {
+    if strategy == TranslationStrategy::UnderscoreEscapingWithSuffixes {
+        return with_words(name, unit, kind);
+    }
+    let name = if strategy.keeps_utf8() { Cow::Borrowed(name) } else { underscored(name) };
+    let stripped = name.strip_suffix("_total").filter(|base| kind == Kind::Counter && !base.is_empty());
+    let total = strategy.adds_suffixes() || stripped.is_some();
+    let mut base = stripped.unwrap_or(&name).to_owned();
+    let mut written = String::new();
+    if strategy.adds_suffixes() {
+        let (main, per) = units(unit, kind);
+        written = main;
+        if let Some(per) = per {
+            written = if written.is_empty() { format!("per_{per}") } else { format!("{written}_per_{per}") };
+        }
+        if !written.is_empty() && !base.ends_with(&written) {
+            base.push('_');
+            base.push_str(&written);
+        }
+    }
+    if base.is_empty() {
+        base.push_str("unnamed");
+    }
+    base.truncate(base.floor_char_boundary(MAX_NAME_BYTES));
+    if !base.ends_with(&written) {
+        written.clear();
+    }
+    Name { base: base.into(), unit: written.into(), total }
+}
+
 /// What is not a letter, a digit or a colon separates; runs of it become one `_`. The unit is appended unless the name has it.
-pub(super) fn family(name: &str, unit: &str, kind: Kind) -> String {
+fn with_words(name: &str, unit: &str, kind: Kind) -> Name {
     let mut words: Vec<&str> =
         name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|word| !word.is_empty()).collect();
-    if kind == Kind::Counter && words.last() == Some(&"total") {
+    if kind == Kind::Counter && words.len() > 1 && words.last() == Some(&"total") {
         words.pop();
     }
-    let (main, per) = match unit.split_once('/') {
-        Some((main, per)) => (main, Some(per)),
-        None => (unit, None),
-    };
-    let main = unit_word(main);
-    let per = per.map(per_word).filter(|word| !word.is_empty());
-    if unit == "1" && kind == Kind::Gauge {
+    let (main, per) = units(unit, kind);
+    if main == "ratio" {
         words.retain(|word| *word != "ratio");
-        words.push("ratio");
     }
     for word in main.split('_').filter(|word| !word.is_empty()) {
         if !words.contains(&word) {
@@ -33,15 +98,48 @@ pub(super) fn family(name: &str, unit: &str, kind: Kind) -> String {
         words.push("per");
         words.push(per);
     }
-    let mut family = words.join("_");
-    if family.is_empty() {
-        family.push_str("unnamed");
+    let mut base = words.join("_");
+    if base.is_empty() {
+        base.push_str("unnamed");
     }
-    if family.starts_with(|c: char| c.is_ascii_digit()) {
-        family.insert(0, '_');
+    if base.starts_with(|c: char| c.is_ascii_digit()) {
+        base.insert(0, '_');
     }
-    family.truncate(MAX_NAME_BYTES);
-    family
+    base.truncate(MAX_NAME_BYTES);
+    let whole = per.map_or_else(|| main.clone(), |per| format!("{main}_per_{per}"));
+    let ends = !whole.is_empty() && base.ends_with(&whole) && base.len() > whole.len();
+    Name { base: base.into(), unit: if ends { whole.into() } else { "".into() }, total: true }
+}
+
+/// The words of a unit, and of what it is per.
+fn units(unit: &str, kind: Kind) -> (String, Option<String>) {
+    if unit == "1" && kind == Kind::Gauge {
+        return ("ratio".to_owned(), None);
+    }
+    let (main, per) = match unit.split_once('/') {
+        Some((main, per)) => (main, Some(per)),
+        None => (unit, None),
+    };
+    (unit_word(main), per.map(per_word).filter(|word| !word.is_empty()))
+}
+
+/// A name that every scraper knows: `_` for every character that it may not have.
+pub(super) fn underscored(name: &str) -> Cow<'_, str> {
+    if is_legacy(name) {
+        return Cow::Borrowed(name);
+    }
+    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == ':' { c } else { '_' }).collect();
+    if out.starts_with(|c: char| c.is_ascii_digit()) {
+        out.insert(0, '_');
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a name of a metric needs no quotes.
+pub(super) fn is_legacy(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
 }
 
 /// UCUM to the words of Prometheus; annotations in braces are no unit, `1` has no word, an unknown unit stays as it is.
@@ -106,7 +204,7 @@ mod tests {
 
     fn check(kind: Kind, cases: &[(&str, &str, &str)]) {
         for (name, unit, expected) in cases {
-            assert_eq!(family(name, unit, kind), *expected, "{name} in {unit}");
+            assert_eq!(&*family(name, unit, kind, TranslationStrategy::default()).base, *expected, "{name} in {unit}");
         }
     }
 
@@ -161,6 +259,24 @@ mod tests {
                 ("größe", "x\"}\n", "gr_e_x"),
             ],
         );
-        assert_eq!(family(&"x".repeat(9_000), "", Kind::Gauge).len(), MAX_NAME_BYTES);
+        assert_eq!(family(&"x".repeat(9_000), "", Kind::Gauge, TranslationStrategy::default()).base.len(), MAX_NAME_BYTES);
+    }
+
+    #[test]
+    fn each_strategy_makes_the_names_that_the_collector_makes() {
+        use TranslationStrategy::{
+            NoTranslation, NoUTF8EscapingWithSuffixes, UnderscoreEscapingWithSuffixes, UnderscoreEscapingWithoutSuffixes,
+        };
+        let check = |strategy, name, unit, base: &str, written: &str, total| {
+            let expected = Name { base: base.into(), unit: written.into(), total };
+            assert_eq!(family(name, unit, Kind::Counter, strategy), expected, "{name} by {strategy:?}");
+        };
+        check(UnderscoreEscapingWithSuffixes, "faas.time", "s", "faas_time_seconds", "seconds", true);
+        check(UnderscoreEscapingWithoutSuffixes, "faas.time", "s", "faas_time", "", false);
+        check(UnderscoreEscapingWithoutSuffixes, "faas.time_total", "s", "faas_time", "", true);
+        check(NoUTF8EscapingWithSuffixes, "faas.time", "s", "faas.time_seconds", "seconds", true);
+        check(NoUTF8EscapingWithSuffixes, "faas.time_seconds_total", "s", "faas.time_seconds", "seconds", true);
+        check(NoTranslation, "größe", "s", "größe", "", false);
+        check(NoTranslation, "", "s", "unnamed", "", false);
     }
 }

@@ -1,22 +1,26 @@
-//! The series store: families by name, series by labels, a bound over all of them.
+//! The series store: families by name, series by labels, bounds over all of them and over each metric.
 //!
-//! A slot is used again when its series has ended; the generation tells an old [`SeriesId`] from a new one.
+//! A slot is used again when its series has ended; the generation tells an old [`SeriesId`] from a new one. A family goes with its last
+//! series, and its names are free again.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Dropped;
-use super::buckets::Buckets;
 use super::labels::{LabelSet, OVERFLOW};
-
-/// Families there is room for in any case.
-const MIN_FAMILIES: u64 = 64;
+use super::names::{self, Name};
+use super::values::{Exemplars, Histogram, Value};
+use crate::signals::{Exemplar, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
+    Summary,
+    /// `target_info`: a gauge that is always 1, for its labels.
+    Info,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,26 +35,30 @@ pub(super) struct SeriesId {
 /// What is exposed under one name.
 #[derive(Debug)]
 pub(super) struct Family {
-    /// Without the `_total` of a counter.
-    pub(super) name: Box<str>,
+    pub(super) name: Name,
     pub(super) kind: Kind,
     pub(super) help: Box<str>,
+    /// Made by the exporter itself: no point may come in.
+    reserved: bool,
+    /// Series as Prometheus counts them.
+    exposed: u64,
     series: BTreeMap<Arc<str>, SeriesId>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
-    Number(f64),
-    Histogram(Buckets),
-}
-
 #[derive(Debug)]
-struct Series {
+pub(super) struct Series {
     family: FamilyId,
     labels: Arc<str>,
-    value: Value,
+    pub(super) value: Value,
+    /// When it began to count, in nanoseconds since 1970.
+    pub(super) created: Timestamp,
+    pub(super) exemplars: Option<Box<Exemplars>>,
     /// Live streams that feed it; the last one to end takes it away.
     streams: u32,
+    /// Seconds on the exporter's clock when it last changed.
+    seen: u32,
+    /// The latest start of a stream that was forgotten while others fed it; `None` before the first.
+    forgot: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -67,21 +75,43 @@ pub(super) struct Placed {
     pub(super) overflow: bool,
 }
 
+/// When something happens: what new series are stamped with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp {
+    /// Nanoseconds since 1970 at which a new series began to count.
+    pub(super) created: Timestamp,
+    /// Seconds on the exporter's clock.
+    pub(super) seen: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Store {
-    families: Vec<Family>,
-    /// Every sample name that a family can expose, with the family that owns it.
+    families: Vec<Option<Family>>,
+    free_families: Vec<u32>,
+    by_name: BTreeMap<Box<str>, FamilyId>,
+    /// Every sample name that a family can expose, escaped, with the family that owns it.
     owners: HashMap<Box<str>, FamilyId>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Series as Prometheus counts them: every bucket is one.
     exposed: u64,
     max_series: u64,
+    max_per_metric: u64,
 }
 
 impl Store {
-    pub(super) fn new(max_series: u64) -> Store {
-        Store { families: Vec::new(), owners: HashMap::new(), slots: Vec::new(), free: Vec::new(), exposed: 0, max_series }
+    pub(super) fn new(max_series: u64, max_per_metric: u64) -> Store {
+        Store {
+            families: Vec::new(),
+            free_families: Vec::new(),
+            by_name: BTreeMap::new(),
+            owners: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            exposed: 0,
+            max_series,
+            max_per_metric,
+        }
     }
 
     /// How many series are exposed, every bucket counted.
@@ -89,50 +119,85 @@ impl Store {
         self.exposed
     }
 
-    /// The family of this name, made if need be.
+    /// The family of this name for points, made if need be.
     ///
     /// # Errors
-    /// [`Dropped::Conflict`] where another family owns one of its sample names, [`Dropped::NoRoom`] past `max_series` families.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) -> Result<FamilyId, Dropped> {
-        if let Some(id) = self.owners.get(name) {
-            let same = self.families.get(id.0 as usize).is_some_and(|family| &*family.name == name && family.kind == kind);
+    /// [`Dropped::Conflict`] where another family, or the exporter itself, owns one of its sample names, [`Dropped::NoRoom`] where the
+    /// family is new and there is no room for a series.
+    pub(super) fn family(&mut self, name: &Name, kind: Kind, help: &str) -> Result<FamilyId, Dropped> {
+        if let Some(id) = self.by_name.get(&*name.base) {
+            let same = self.family_of(*id).is_some_and(|family| family.kind == kind && !family.reserved);
             return if same { Ok(*id) } else { Err(Dropped::Conflict) };
         }
-        if sample_names(name, kind).any(|name| self.owners.contains_key(name.as_str())) {
+        if sample_names(&name.base, kind).any(|name| self.owners.contains_key(name.as_str())) {
             return Err(Dropped::Conflict);
         }
-        if self.families.len() as u64 >= self.max_series.max(MIN_FAMILIES) {
+        if self.exposed >= self.max_series {
             return Err(Dropped::NoRoom);
         }
-        Ok(self.claim(name, kind, help))
+        Ok(self.make(name.clone(), kind, help, false))
     }
 
-    /// Makes a family without asking; for names that are claimed before anything else.
-    pub(super) fn claim(&mut self, name: &str, kind: Kind, help: &str) -> FamilyId {
-        // At most ten million: `MaxSeries`.
-        let id = FamilyId(u32::try_from(self.families.len()).unwrap_or(u32::MAX));
-        self.families.push(Family { name: name.into(), kind, help: help.into(), series: BTreeMap::new() });
-        self.owners.extend(sample_names(name, kind).map(|name| (name.into_boxed_str(), id)));
+    /// Makes a family that is the exporter's own; for names that are claimed before anything else.
+    pub(super) fn claim(&mut self, name: &str, unit: &str, kind: Kind, help: &str) -> FamilyId {
+        self.make(Name { base: name.into(), unit: unit.into(), total: true }, kind, help, true)
+    }
+
+    fn make(&mut self, name: Name, kind: Kind, help: &str, reserved: bool) -> FamilyId {
+        let base = name.base.clone();
+        let family = Family { name, kind, help: help.into(), reserved, exposed: 0, series: BTreeMap::new() };
+        let place = self.free_families.pop().unwrap_or_else(|| {
+            self.families.push(None);
+            // At most ten million: `MaxSeries`.
+            u32::try_from(self.families.len() - 1).unwrap_or(u32::MAX)
+        });
+        let id = FamilyId(place);
+        if let Some(free) = self.families.get_mut(place as usize) {
+            *free = Some(family);
+        }
+        self.owners.extend(sample_names(&base, kind).map(|name| (name.into_boxed_str(), id)));
+        self.by_name.insert(base, id);
         id
     }
 
-    /// The series of these labels, made at zero if there is room, else the family's overflow series.
-    pub(super) fn place(&mut self, family: FamilyId, labels: &LabelSet, zero: &Value) -> Placed {
-        let known = |text: &str| self.families.get(family.0 as usize).and_then(|family| family.series.get(text)).copied();
+    fn family_of(&self, id: FamilyId) -> Option<&Family> {
+        self.families.get(id.0 as usize)?.as_ref()
+    }
+
+    /// How many sets of labels have a series.
+    pub(super) fn exposed_sets(&self) -> u64 {
+        (self.slots.len() - self.free.len()) as u64
+    }
+
+    /// Whether a family has room for another series.
+    pub(super) fn has_room(&self, family: FamilyId, zero: &Value) -> bool {
+        let cost = zero.cost();
+        let of_family = self.family_of(family).map_or(u64::MAX, |family| family.exposed);
+        self.exposed + cost <= self.max_series && of_family.saturating_add(cost) <= self.max_per_metric
+    }
+
+    /// The series of these labels, made if there is room, else the family's overflow series.
+    pub(super) fn place(&mut self, family: FamilyId, labels: &LabelSet, zero: &Value, stamp: Stamp) -> Placed {
+        let Some(found) = self.family_of(family) else { return Placed { id: GONE, overflow: true } };
+        let known = |text: &str| found.series.get(text).copied();
         if let Some(text) = &labels.text {
             if let Some(id) = known(text) {
                 return Placed { id, overflow: false };
             }
-            if self.exposed + cost(zero) <= self.max_series {
-                return Placed { id: self.create(family, text, zero), overflow: false };
+            if self.has_room(family, zero) {
+                return Placed { id: self.create(family, text, zero, stamp), overflow: false };
             }
         }
-        let id = known(OVERFLOW).unwrap_or_else(|| self.create(family, OVERFLOW, zero));
+        let id = known(OVERFLOW).unwrap_or_else(|| self.create(family, OVERFLOW, zero, stamp));
         Placed { id, overflow: true }
     }
 
     pub(super) fn is_alive(&self, id: SeriesId) -> bool {
         self.get(id).is_some()
+    }
+
+    pub(super) fn kind(&self, id: SeriesId) -> Option<Kind> {
+        Some(self.family_of(self.get(id)?.family)?.kind)
     }
 
     /// One more stream feeds the series.
@@ -151,39 +216,125 @@ impl Store {
         }
     }
 
-    pub(super) fn add(&mut self, id: SeriesId, amount: f64) {
-        if let Some(Series { value: Value::Number(number), .. }) = self.get_mut(id) {
+    /// A stream that began at `start` is forgotten; what it would say next is not to be counted twice.
+    pub(super) fn forget(&mut self, id: SeriesId, start: Timestamp) {
+        if let Some(series) = self.get_mut(id) {
+            series.forgot = series.forgot.max(Some(start));
+        }
+        self.detach(id);
+    }
+
+    /// Whether a stream that began at `start` may be one that was forgotten.
+    pub(super) fn may_have_forgotten(&self, id: SeriesId, start: Timestamp) -> bool {
+        self.get(id).and_then(|series| series.forgot).is_some_and(|forgot| start <= forgot)
+    }
+
+    pub(super) fn add(&mut self, id: SeriesId, amount: f64, seen: u32) {
+        let Some(series) = self.get_mut(id) else { return };
+        series.seen = seen;
+        if let Value::Number(number) = &mut series.value {
             *number += amount;
         }
     }
 
-    pub(super) fn set(&mut self, id: SeriesId, amount: f64) {
-        if let Some(Series { value: Value::Number(number), .. }) = self.get_mut(id) {
-            *number = amount;
+    /// Takes an amount away from a gauge whose stream is silent.
+    pub(super) fn take(&mut self, id: SeriesId, amount: f64) {
+        if let Some(Value::Number(number)) = self.get_mut(id).map(|series| &mut series.value) {
+            *number -= amount;
         }
     }
 
-    pub(super) fn merge(&mut self, id: SeriesId, added: &Buckets) {
-        let Some(Series { value, .. }) = self.get_mut(id) else { return };
-        let before = cost(value);
-        if let Value::Histogram(buckets) = value {
-            buckets.add(added);
+    /// Gives a series other labels; one that has them already stays as it is.
+    pub(super) fn relabel(&mut self, id: SeriesId, labels: &str) {
+        let Some(series) = self.get_mut(id).filter(|series| &*series.labels != labels) else { return };
+        let (family, new) = (series.family, Arc::<str>::from(labels));
+        let Some(Some(family)) = self.families.get_mut(family.0 as usize) else { return };
+        if family.series.contains_key(&new) {
+            return;
         }
-        // Differing bounds can only take buckets away.
-        let fewer = before - cost(value);
-        self.exposed = self.exposed.saturating_sub(fewer);
+        let Some(series) = self.get_mut(id) else { return };
+        let (family, old) = (series.family, std::mem::replace(&mut series.labels, Arc::clone(&new)));
+        if let Some(Some(family)) = self.families.get_mut(family.0 as usize) {
+            family.series.remove(&old);
+            family.series.insert(new, id);
+        }
     }
 
-    /// Families that have a series, by name.
-    pub(super) fn families(&self) -> Vec<&Family> {
-        let mut families: Vec<&Family> = self.families.iter().filter(|family| !family.series.is_empty()).collect();
-        families.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        families
+    pub(super) fn set(&mut self, id: SeriesId, value: Value, seen: u32) {
+        let Some(series) = self.get_mut(id) else { return };
+        series.seen = seen;
+        let before = std::mem::replace(&mut series.value, value);
+        let (after, family) = (series.value.cost(), series.family);
+        self.recount(family, before.cost(), after);
     }
 
-    /// Rendered labels and value of every series of a family, by labels.
-    pub(super) fn series<'a>(&'a self, family: &'a Family) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        family.series.iter().filter_map(|(labels, id)| self.get(*id).map(|series| (&**labels, &series.value)))
+    /// # Errors
+    /// [`Dropped::Conflict`] where the series holds a histogram of the other form.
+    pub(super) fn merge(&mut self, id: SeriesId, added: &Histogram, seen: u32) -> Result<(), Dropped> {
+        let Some(series) = self.get_mut(id) else { return Ok(()) };
+        let before = series.value.cost();
+        let Value::Histogram(histogram) = &mut series.value else { return Err(Dropped::Conflict) };
+        histogram.add(added)?;
+        series.seen = seen;
+        // Differing bounds take buckets away.
+        let (after, family) = (series.value.cost(), series.family);
+        self.recount(family, before, after);
+        Ok(())
+    }
+
+    /// Keeps exemplars of a counter or a histogram.
+    pub(super) fn exemplify(&mut self, id: SeriesId, exemplars: &[Exemplar]) {
+        let counts = matches!(self.kind(id), Some(Kind::Counter | Kind::Histogram));
+        let Some(series) = self.get_mut(id).filter(|_| counts && !exemplars.is_empty()) else { return };
+        let bounds = match &series.value {
+            Value::Histogram(histogram) => histogram.cumulative(),
+            _ => Vec::new(),
+        };
+        let held = series.exemplars.get_or_insert_default();
+        for exemplar in exemplars {
+            held.push(*exemplar, &bounds);
+        }
+    }
+
+    /// Ends the series that nothing feeds and that did not change since before `oldest_fed`, or `oldest_own` in a family of the exporter's
+    /// own; gives how many there were.
+    pub(super) fn expire(&mut self, oldest_fed: Option<u32>, oldest_own: Option<u32>) -> u64 {
+        let mut idle = Vec::new();
+        for (slot, number) in self.slots.iter().zip(0..) {
+            let Some(series) = slot.series.as_ref().filter(|series| series.streams == 0) else { continue };
+            let own = self.family_of(series.family).is_some_and(|family| family.reserved);
+            let oldest = if own { oldest_own } else { oldest_fed };
+            if oldest.is_some_and(|oldest| series.seen < oldest) {
+                idle.push(SeriesId { slot: number, generation: slot.generation });
+            }
+        }
+        for id in &idle {
+            self.remove(*id);
+        }
+        idle.len() as u64
+    }
+
+    /// The first family after this name that has a series, or the first of all.
+    pub(super) fn next_family(&self, after: Option<&str>) -> Option<&Family> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut families = self.by_name.range::<str, _>((from, Bound::Unbounded));
+        families.find_map(|(_, id)| self.family_of(*id).filter(|family| !family.series.is_empty()))
+    }
+
+    /// The family of this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Family> {
+        self.family_of(*self.by_name.get(name)?)
+    }
+
+    /// Labels and series of a family, by labels, after these.
+    pub(super) fn series<'a>(
+        &'a self,
+        family: &'a Family,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Series)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let series = family.series.range::<str, _>((from, Bound::Unbounded));
+        series.filter_map(|(labels, id)| self.get(*id).map(|series| (labels, series)))
     }
 
     fn get(&self, id: SeriesId) -> Option<&Series> {
@@ -196,7 +347,7 @@ impl Store {
         slot.series.as_mut().filter(|_| slot.generation == id.generation)
     }
 
-    fn create(&mut self, family: FamilyId, labels: &str, zero: &Value) -> SeriesId {
+    fn create(&mut self, family: FamilyId, labels: &str, zero: &Value, stamp: Stamp) -> SeriesId {
         let labels: Arc<str> = labels.into();
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -206,43 +357,63 @@ impl Store {
         let mut id = SeriesId { slot: number, generation: 0 };
         if let Some(slot) = self.slots.get_mut(number as usize) {
             id.generation = slot.generation;
-            slot.series = Some(Series { family, labels: Arc::clone(&labels), value: zero.clone(), streams: 0 });
+            let Stamp { created, seen } = stamp;
+            let (labels, value) = (Arc::clone(&labels), zero.clone());
+            slot.series = Some(Series { family, labels, value, created, exemplars: None, streams: 0, seen, forgot: None });
         }
-        self.exposed += cost(zero);
-        if let Some(family) = self.families.get_mut(family.0 as usize) {
+        if let Some(Some(family)) = self.families.get_mut(family.0 as usize) {
             family.series.insert(labels, id);
         }
+        self.recount(family, 0, zero.cost());
         id
     }
 
-    fn remove(&mut self, id: SeriesId) {
+    pub(super) fn remove(&mut self, id: SeriesId) {
+        if !self.is_alive(id) {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(id.slot as usize) else { return };
         let Some(series) = slot.series.take() else { return };
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.slot);
-        self.exposed = self.exposed.saturating_sub(cost(&series.value));
-        if let Some(family) = self.families.get_mut(series.family.0 as usize) {
-            family.series.remove(&series.labels);
+        self.recount(series.family, series.value.cost(), 0);
+        let Some(place) = self.families.get_mut(series.family.0 as usize) else { return };
+        let Some(family) = place else { return };
+        family.series.remove(&series.labels);
+        if family.series.is_empty()
+            && !family.reserved
+            && let Some(family) = place.take()
+        {
+            self.free_families.push(series.family.0);
+            self.by_name.remove(&family.name.base);
+            for name in sample_names(&family.name.base, family.kind) {
+                self.owners.remove(name.as_str());
+            }
+        }
+    }
+
+    fn recount(&mut self, family: FamilyId, before: u64, after: u64) {
+        self.exposed = (self.exposed + after).saturating_sub(before);
+        if let Some(Some(family)) = self.families.get_mut(family.0 as usize) {
+            family.exposed = (family.exposed + after).saturating_sub(before);
         }
     }
 }
 
-/// Everything that a family may write at the start of a line, in both formats.
+/// The id of no series.
+const GONE: SeriesId = SeriesId { slot: u32::MAX, generation: u32::MAX };
+
+/// Everything that a family may write at the start of a line, in all formats.
 fn sample_names(name: &str, kind: Kind) -> impl Iterator<Item = String> {
     let suffixes: &[&str] = match kind {
-        Kind::Counter => &["", "_total"],
+        Kind::Counter => &["", "_total", "_created"],
         Kind::Gauge => &[""],
-        Kind::Histogram => &["", "_bucket", "_sum", "_count"],
+        Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+        Kind::Summary => &["", "_sum", "_count", "_created"],
+        Kind::Info => &["", "_info"],
     };
+    let name = names::underscored(name).into_owned();
     suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
-}
-
-/// How many series Prometheus sees in a value: a histogram is its bounds, +Inf, sum and count.
-fn cost(value: &Value) -> u64 {
-    match value {
-        Value::Number(_) => 1,
-        Value::Histogram(buckets) => buckets.bounds().len() as u64 + 3,
-    }
 }
 
 #[cfg(test)]
@@ -250,48 +421,95 @@ mod tests {
     use super::*;
 
     const ZERO: Value = Value::Number(0.0);
+    const NOW: Stamp = Stamp { created: Timestamp(1), seen: 0 };
 
     fn labels(value: &str) -> LabelSet {
         LabelSet::of(&[("a", value)])
     }
 
+    fn name(base: &str) -> Name {
+        Name { base: base.into(), unit: "".into(), total: true }
+    }
+
     #[test]
     fn a_name_belongs_to_one_family() {
-        let mut store = Store::new(100);
-        let first = store.family("requests", Kind::Counter, "").unwrap();
-        assert_eq!(store.family("requests", Kind::Counter, "other help"), Ok(first));
-        assert_eq!(store.family("requests", Kind::Gauge, ""), Err(Dropped::Conflict));
-        assert_eq!(store.family("requests_total", Kind::Gauge, ""), Err(Dropped::Conflict));
-        store.family("size_count", Kind::Gauge, "").unwrap();
-        assert_eq!(store.family("size", Kind::Histogram, ""), Err(Dropped::Conflict));
+        let mut store = Store::new(100, 100);
+        let first = store.family(&name("requests"), Kind::Counter, "").unwrap();
+        assert_eq!(store.family(&name("requests"), Kind::Counter, "other help"), Ok(first));
+        assert_eq!(store.family(&name("requests"), Kind::Gauge, ""), Err(Dropped::Conflict));
+        assert_eq!(store.family(&name("requests_total"), Kind::Gauge, ""), Err(Dropped::Conflict));
+        assert_eq!(store.family(&name("requests_created"), Kind::Gauge, ""), Err(Dropped::Conflict));
+        store.family(&name("size_count"), Kind::Gauge, "").unwrap();
+        assert_eq!(store.family(&name("size"), Kind::Histogram, ""), Err(Dropped::Conflict));
+        store.family(&name("a.b"), Kind::Gauge, "").unwrap();
+        assert_eq!(
+            store.family(&name("a_b"), Kind::Gauge, ""),
+            Err(Dropped::Conflict),
+            "they meet where a scraper wants no dots"
+        );
+    }
+
+    #[test]
+    fn no_point_comes_into_a_family_of_the_exporter() {
+        let mut store = Store::new(100, 100);
+        store.claim("function_invocations", "", Kind::Counter, "");
+        assert_eq!(store.family(&name("function_invocations"), Kind::Counter, ""), Err(Dropped::Conflict));
     }
 
     #[test]
     fn what_finds_no_room_goes_to_the_overflow_series() {
-        let mut store = Store::new(2);
-        let family = store.family("requests", Kind::Counter, "").unwrap();
-        let first = store.place(family, &labels("1"), &ZERO);
-        store.place(family, &labels("2"), &ZERO);
-        let third = store.place(family, &labels("3"), &ZERO);
-        assert!(third.overflow && !first.overflow);
-        assert_eq!(store.place(family, &labels("4"), &ZERO), third);
-        assert_eq!(store.place(family, &labels("1"), &ZERO), first);
-        assert_eq!(store.exposed(), 3);
+        for mut store in [Store::new(2, 100), Store::new(100, 2)] {
+            let family = store.family(&name("requests"), Kind::Counter, "").unwrap();
+            let first = store.place(family, &labels("1"), &ZERO, NOW);
+            store.place(family, &labels("2"), &ZERO, NOW);
+            let third = store.place(family, &labels("3"), &ZERO, NOW);
+            assert!(third.overflow && !first.overflow);
+            assert_eq!(store.place(family, &labels("4"), &ZERO, NOW), third);
+            assert_eq!(store.place(family, &labels("1"), &ZERO, NOW), first);
+            assert_eq!(store.exposed(), 3);
+        }
+    }
+
+    #[test]
+    fn a_full_metric_leaves_room_for_the_others() {
+        let mut store = Store::new(100, 2);
+        for metric in ["one", "two"] {
+            let family = store.family(&name(metric), Kind::Counter, "").unwrap();
+            let overflown = (0..3).map(|n| store.place(family, &labels(&n.to_string()), &ZERO, NOW).overflow);
+            assert_eq!(overflown.collect::<Vec<_>>(), [false, false, true]);
+        }
     }
 
     #[test]
     fn a_series_ends_with_its_last_stream_and_its_place_is_used_again() {
-        let mut store = Store::new(1);
-        let family = store.family("requests", Kind::Counter, "").unwrap();
-        let old = store.place(family, &labels("1"), &ZERO).id;
+        let mut store = Store::new(1, 1);
+        let family = store.family(&name("requests"), Kind::Counter, "").unwrap();
+        let old = store.place(family, &labels("1"), &ZERO, NOW).id;
         store.attach(old);
         store.attach(old);
         store.detach(old);
         assert!(store.is_alive(old));
         store.detach(old);
         assert!(!store.is_alive(old));
-        let new = store.place(family, &labels("2"), &ZERO);
+        let family = store.family(&name("other"), Kind::Gauge, "").unwrap();
+        let new = store.place(family, &labels("2"), &ZERO, NOW);
         assert!(!new.overflow && store.is_alive(new.id) && !store.is_alive(old));
-        assert_eq!(store.exposed(), 1);
+        assert_eq!((store.exposed(), store.by_name.len(), store.families.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn what_nothing_feeds_expires_by_its_age() {
+        let mut store = Store::new(100, 100);
+        let family = store.family(&name("requests"), Kind::Counter, "").unwrap();
+        let own = store.claim("function_errors", "", Kind::Counter, "");
+        let [idle, busy, fed] = ["1", "2", "3"].map(|value| store.place(family, &labels(value), &ZERO, NOW).id);
+        let rare = store.place(own, &labels("1"), &ZERO, NOW).id;
+        store.attach(fed);
+        store.add(busy, 1.0, 60);
+        assert_eq!(store.expire(Some(30), None), 1);
+        let alive = [idle, busy, fed, rare].map(|id| store.is_alive(id));
+        assert_eq!(alive, [false, true, true, true]);
+        assert_eq!(store.expire(None, Some(30)), 1);
+        assert!(!store.is_alive(rare));
     }
 }

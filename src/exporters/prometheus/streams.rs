@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use super::Dropped;
 use super::buckets::Buckets;
+use super::native::Native;
 use super::series::SeriesId;
+use super::values::{Histogram, Summary, Value};
 use crate::signals::points::{OwnedPoint, OwnedValue};
 use crate::signals::{MetricKind, Temporality, Timestamp};
 
@@ -29,23 +31,28 @@ pub(super) enum Reading {
     Gauge(f64),
     Histogram {
         delta: bool,
-        buckets: Buckets,
+        histogram: Histogram,
     },
+    Summary(Summary),
 }
 
 /// What a point does to its series.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     Add(f64),
-    Set(f64),
-    Merge(Buckets),
+    Set(Value),
+    Merge(Histogram),
 }
 
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) series: SeriesId,
+    /// The `target_info` of its resource, if there is one.
+    pub(super) target: Option<SeriesId>,
     /// After a point without a recorded value.
     pub(super) ended: bool,
+    /// Seconds on the exporter's clock when it last said something.
+    pub(super) seen: u32,
     start: Timestamp,
     time: Timestamp,
     last: Last,
@@ -56,7 +63,7 @@ pub(super) struct Stream {
 enum Last {
     Nothing,
     Number(f64),
-    Histogram(Buckets),
+    Histogram(Box<Histogram>),
 }
 
 /// Bounded: past it cumulative streams that were not seen before are dropped, the others do without a state.
@@ -89,10 +96,16 @@ impl Reading {
             }
             (MetricKind::Histogram { temporality }, OwnedValue::Histogram { count, sum, counts, bounds }) => {
                 let buckets = Buckets::read(*count, *sum, counts, bounds).ok_or(Dropped::Malformed)?;
-                Ok(Reading::Histogram { delta: delta(temporality)?, buckets })
+                Ok(Reading::Histogram { delta: delta(temporality)?, histogram: buckets.into() })
             }
-            (MetricKind::Histogram { .. }, _) => Err(Dropped::Malformed),
-            (MetricKind::ExponentialHistogram { .. } | MetricKind::Summary, _) => Err(Dropped::Unsupported),
+            (MetricKind::ExponentialHistogram { temporality }, OwnedValue::Exponential(exponential)) => {
+                let native = Native::read(exponential).ok_or(Dropped::Malformed)?;
+                Ok(Reading::Histogram { delta: delta(temporality)?, histogram: native.into() })
+            }
+            (MetricKind::Summary, OwnedValue::Summary { count, sum, quantiles }) => {
+                Summary::read(*count, *sum, quantiles).map(Reading::Summary).ok_or(Dropped::Malformed)
+            }
+            _ => Err(Dropped::Malformed),
         }
     }
 
@@ -100,16 +113,33 @@ impl Reading {
     pub(super) fn is_cumulative(&self) -> bool {
         match self {
             Reading::Counter { delta, .. } | Reading::UpDown { delta, .. } | Reading::Histogram { delta, .. } => !delta,
-            Reading::Gauge(_) => false,
+            Reading::Gauge(_) | Reading::Summary(_) => false,
         }
+    }
+
+    /// Whether it says what is so now, and not what was added.
+    fn is_state(&self) -> bool {
+        matches!(self, Reading::Gauge(_) | Reading::Summary(_))
     }
 
     fn weight(&self) -> u64 {
         match self {
-            Reading::Histogram { delta: false, buckets } => buckets.bounds().len() as u64 + 2,
+            Reading::Histogram { delta: false, histogram } => histogram.weight(),
             _ => 1,
         }
     }
+}
+
+/// Whether the start is a part of what identifies a stream: totals that began at different moments are of different senders, also where
+/// no attribute tells them apart, or of one that was started again. Both add up.
+pub(super) fn is_known_by_its_start(kind: MetricKind) -> bool {
+    let temporality = match kind {
+        MetricKind::Sum { monotonic: true, temporality }
+        | MetricKind::Histogram { temporality }
+        | MetricKind::ExponentialHistogram { temporality } => temporality,
+        MetricKind::Sum { monotonic: false, .. } | MetricKind::Gauge | MetricKind::Summary => Temporality::Unspecified,
+    };
+    temporality == Temporality::Cumulative
 }
 
 fn number(value: &OwnedValue) -> Result<f64, Dropped> {
@@ -117,7 +147,7 @@ fn number(value: &OwnedValue) -> Result<f64, Dropped> {
         #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
         OwnedValue::Int(value) => Ok(*value as f64),
         OwnedValue::Double(value) => Ok(*value),
-        OwnedValue::Histogram { .. } => Err(Dropped::Malformed),
+        _ => Err(Dropped::Malformed),
     }
 }
 
@@ -131,24 +161,29 @@ impl Last {
 }
 
 impl Stream {
-    pub(super) fn new(series: SeriesId) -> Stream {
-        Stream { series, ended: false, start: Timestamp(0), time: Timestamp(0), last: Last::Nothing }
+    pub(super) fn new(series: SeriesId, target: Option<SeriesId>) -> Stream {
+        Stream { series, target, ended: false, seen: 0, start: Timestamp(0), time: Timestamp(0), last: Last::Nothing }
+    }
+
+    pub(super) fn start(&self) -> Timestamp {
+        self.start
     }
 
     /// Takes the next point of the stream.
     ///
-    /// A later start, or a total that falls, is a restart of the sender: the new total was added since (specification, "Resets and Gaps").
+    /// A total that falls is a restart of the sender: the new total was added since (specification, "Resets and Gaps").
     ///
     /// # Errors
-    /// [`Dropped::OutOfOrder`]: a total older than the last one, or a delta that is the last one again.
+    /// [`Dropped::OutOfOrder`]: a total or a state older than the last one, or a delta that is the last one again.
     pub(super) fn advance(&mut self, start: Timestamp, time: Timestamp, reading: Reading) -> Result<Change, Dropped> {
+        let times = known(time, self.time);
         let stale = if reading.is_cumulative() {
-            known(time, self.time).is_some_and(|(now, then)| now <= then)
-                || known(start, self.start).is_some_and(|(now, then)| now < then)
+            times.is_some_and(|(now, then)| now <= then) || known(start, self.start).is_some_and(|(now, then)| now < then)
+        } else if reading.is_state() {
+            times.is_some_and(|(now, then)| now < then)
         } else {
             // Senders without an instance id share a stream: their deltas overlap and all count.
-            known(time, self.time).is_some_and(|(now, then)| now == then && start == self.start)
-                && !matches!(reading, Reading::Gauge(_))
+            times.is_some_and(|(now, then)| now == then && start == self.start)
         };
         if stale {
             return Err(Dropped::OutOfOrder);
@@ -158,7 +193,8 @@ impl Stream {
         self.time = time;
         let last = std::mem::replace(&mut self.last, Last::Nothing);
         let (last, change) = match (reading, last) {
-            (Reading::Gauge(value), _) => (Last::Nothing, Change::Set(value)),
+            (Reading::Gauge(value), _) => (Last::Nothing, Change::Set(Value::Number(value))),
+            (Reading::Summary(summary), _) => (Last::Nothing, Change::Set(Value::Summary(Box::new(summary)))),
             (Reading::Counter { delta: true, value }, _) => (Last::Nothing, Change::Add(value)),
             (Reading::Counter { delta: false, value }, last) => {
                 let before = last.number();
@@ -168,12 +204,14 @@ impl Stream {
             (Reading::UpDown { delta: true, value }, last) => (Last::Number(last.number() + value), Change::Add(value)),
             // The series is the sum of what every stream says now, also after a restart.
             (Reading::UpDown { delta: false, value }, last) => (Last::Number(value), Change::Add(value - last.number())),
-            (Reading::Histogram { delta: true, buckets }, _) => (Last::Nothing, Change::Merge(buckets)),
-            (Reading::Histogram { delta: false, buckets }, Last::Histogram(last)) if !restarted => {
-                let added = buckets.since(&last).unwrap_or_else(|| buckets.clone());
-                (Last::Histogram(buckets), Change::Merge(added))
+            (Reading::Histogram { delta: true, histogram }, _) => (Last::Nothing, Change::Merge(histogram)),
+            (Reading::Histogram { delta: false, histogram }, Last::Histogram(last)) if !restarted => {
+                let added = histogram.since(&last).unwrap_or_else(|| histogram.clone());
+                (Last::Histogram(Box::new(histogram)), Change::Merge(added))
             }
-            (Reading::Histogram { delta: false, buckets }, _) => (Last::Histogram(buckets.clone()), Change::Merge(buckets)),
+            (Reading::Histogram { delta: false, histogram }, _) => {
+                (Last::Histogram(Box::new(histogram.clone())), Change::Merge(histogram))
+            }
         };
         self.last = last;
         Ok(change)
@@ -192,9 +230,14 @@ impl Stream {
         }
     }
 
+    /// What it leaves in a gauge when it is forgotten.
+    fn remainder(&self) -> f64 {
+        self.last.number()
+    }
+
     fn weight(&self) -> u64 {
         match &self.last {
-            Last::Histogram(buckets) => buckets.bounds().len() as u64 + 2,
+            Last::Histogram(histogram) => histogram.weight(),
             Last::Nothing | Last::Number(_) => 1,
         }
     }
@@ -203,6 +246,13 @@ impl Stream {
 /// Both times, if both stand.
 fn known(now: Timestamp, then: Timestamp) -> Option<(u64, u64)> {
     (now.0 != 0 && then.0 != 0).then_some((now.0, then.0))
+}
+
+/// Odd, so that no two starts meet.
+const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+
+fn beside(identity: StreamHash, start: Timestamp) -> StreamHash {
+    identity ^ u128::from(start.0).wrapping_mul(SPREAD)
 }
 
 impl Streams {
@@ -218,6 +268,26 @@ impl Streams {
         self.map.get_mut(&hash)
     }
 
+    /// Where the stream of this identity and start is, or is to be. The first one seen lies at the identity itself; others, which began at
+    /// another moment, beside it.
+    pub(super) fn locate(&self, identity: StreamHash, start: Timestamp) -> StreamHash {
+        if start.0 == 0 {
+            return identity;
+        }
+        let beside = beside(identity, start);
+        match self.map.get(&identity) {
+            Some(first) if first.start == start || first.start.0 == 0 => identity,
+            Some(_) => beside,
+            None if self.map.contains_key(&beside) => beside,
+            None => identity,
+        }
+    }
+
+    /// Both places where a stream can be.
+    pub(super) fn either(identity: StreamHash, start: Timestamp) -> impl Iterator<Item = StreamHash> + use<> {
+        [Some(identity), Some(beside(identity, start)).filter(|_| start.0 != 0)].into_iter().flatten()
+    }
+
     pub(super) fn has_room(&self, reading: &Reading) -> bool {
         self.held + reading.weight() <= self.max
     }
@@ -229,9 +299,37 @@ impl Streams {
         }
     }
 
-    /// Forgets the streams whose series has gone.
-    pub(super) fn sweep(&mut self, alive: impl Fn(SeriesId) -> bool) {
-        self.map.retain(|_, stream| alive(stream.series));
-        self.held = self.map.values().map(Stream::weight).sum();
+    pub(super) fn remove(&mut self, hash: StreamHash) {
+        if let Some(old) = self.map.remove(&hash) {
+            self.held = self.held.saturating_sub(old.weight());
+        }
+    }
+
+    /// Forgets the streams whose series has gone, and those that were silent since before `oldest`; `forgotten` is told of these, with
+    /// what they held in a gauge.
+    pub(super) fn sweep(
+        &mut self,
+        oldest: Option<u32>,
+        alive: impl Fn(SeriesId) -> bool,
+        mut forgotten: impl FnMut(&Stream, f64),
+    ) {
+        let mut held = 0;
+        self.map.retain(|_, stream| {
+            if !alive(stream.series) {
+                return false;
+            }
+            if oldest.is_some_and(|oldest| stream.seen < oldest) {
+                if !stream.ended {
+                    forgotten(stream, stream.remainder());
+                }
+                return false;
+            }
+            held += stream.weight();
+            true
+        });
+        self.held = held;
+        if self.map.len() < self.map.capacity() / 4 {
+            self.map.shrink_to_fit();
+        }
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use super::rules::{Find, all};
 use super::scan::Scan;
 use super::*;
-use crate::signals::points::{OwnedPoint, OwnedValue};
+use crate::signals::points::{OwnedPoint, OwnedScope, OwnedValue};
 use crate::signals::{MetricKind, Timestamp};
 use crate::tables::Table;
 
@@ -417,10 +417,16 @@ fn the_points_of_prometheus_are_cleaned_in_every_string() {
     let point = OwnedPoint {
         metric,
         resource,
+        scope: Arc::new(OwnedScope {
+            name: token.clone(),
+            version: "1".to_owned(),
+            attributes: vec![("k".to_owned(), token.clone())],
+        }),
         labels: vec![(token.clone(), "v".to_owned()), ("k".to_owned(), "password=hunter2".to_owned())],
         start: Timestamp(0),
         time: Timestamp(1),
         no_value: false,
+        exemplars: Vec::new(),
         value: OwnedValue::Int(1),
     };
     let mut points = Points { list: vec![point.clone(), point] };
@@ -429,8 +435,8 @@ fn the_points_of_prometheus_are_cleaned_in_every_string() {
     let shown = format!("{points:?}");
     assert!(!shown.contains(&token) && !shown.contains("hunter2") && !shown.contains("a@b.io"), "{shown}");
     assert!(Arc::ptr_eq(&points.list[0].metric, &points.list[1].metric));
-    // The metric and the resource once, the labels of each point.
-    assert_eq!(tally.noted(Note::Redaction), 4 + 2 * 2);
+    // The metric, the resource and the scope once, the labels of each point.
+    assert_eq!(tally.noted(Note::Redaction), 6 + 2 * 2);
 }
 
 #[test]

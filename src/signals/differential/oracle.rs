@@ -8,7 +8,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value};
 use opentelemetry_proto::tonic::logs::v1 as logs;
 use opentelemetry_proto::tonic::metrics::v1 as metrics;
-use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{
+    exemplar, exponential_histogram_data_point, metric::Data, number_data_point, summary_data_point,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1 as trace;
 use prost::Message;
@@ -152,14 +154,16 @@ impl<K: Fn(&str) -> bool> Kept<K> {
                 for point in &mut data.data_points {
                     self.counts.received += 1;
                     self.attributes(&mut point.attributes);
-                    (point.count, point.scale) = (0, 0);
+                    Self::exemplars(&mut point.exemplars);
+                    (point.min, point.max) = (None, None);
+                    point.positive.get_or_insert_default();
+                    point.negative.get_or_insert_default();
                 }
             }
             Some(Data::Summary(data)) => {
                 for point in &mut data.data_points {
                     self.counts.received += 1;
                     self.attributes(&mut point.attributes);
-                    point.sum = 0.0;
                 }
             }
         }
@@ -170,7 +174,7 @@ impl<K: Fn(&str) -> bool> Kept<K> {
         self.counts.received += 1;
         let valid = point.value.is_some() || point.flags & 1 == 1;
         self.counts.rejected += u64::from(!valid);
-        point.exemplars.clear();
+        Self::exemplars(&mut point.exemplars);
         self.attributes(&mut point.attributes);
         valid
     }
@@ -180,10 +184,28 @@ impl<K: Fn(&str) -> bool> Kept<K> {
         let (counts, bounds) = (point.bucket_counts.len(), point.explicit_bounds.len());
         let valid = counts == bounds + 1 || (counts, bounds) == (0, 0);
         self.counts.rejected += u64::from(!valid);
-        point.exemplars.clear();
+        Self::exemplars(&mut point.exemplars);
         (point.min, point.max) = (None, None);
         self.attributes(&mut point.attributes);
         valid
+    }
+
+    /// Those that name a trace and have a finite value; without their attributes, and as doubles.
+    fn exemplars(exemplars: &mut Vec<metrics::Exemplar>) {
+        exemplars.retain_mut(|exemplar| {
+            exemplar.filtered_attributes.clear();
+            if !valid(&exemplar.span_id, 8) {
+                exemplar.span_id.clear();
+            }
+            let value = match exemplar.value {
+                Some(exemplar::Value::AsDouble(value)) => value,
+                #[expect(clippy::cast_precision_loss, reason = "as it is kept")]
+                Some(exemplar::Value::AsInt(value)) => value as f64,
+                None => f64::NAN,
+            };
+            exemplar.value = Some(exemplar::Value::AsDouble(value));
+            valid(&exemplar.trace_id, 16) && value.is_finite()
+        });
     }
 
     fn attributes(&self, attributes: &mut Vec<KeyValue>) {
@@ -347,28 +369,12 @@ fn data(records: &Records<'_>, kind: MetricKind, metric: u32) -> Data {
             aggregation_temporality: temporality as i32,
         }),
         MetricKind::ExponentialHistogram { temporality } => Data::ExponentialHistogram(metrics::ExponentialHistogram {
-            data_points: points
-                .map(|point| metrics::ExponentialHistogramDataPoint {
-                    start_time_unix_nano: point.start.0,
-                    time_unix_nano: point.time.0,
-                    flags: point.flags,
-                    attributes: attributes(records, point.attributes),
-                    ..Default::default()
-                })
-                .collect(),
+            data_points: points.map(|point| exponential_point(records, point)).collect(),
             aggregation_temporality: temporality as i32,
         }),
-        MetricKind::Summary => Data::Summary(metrics::Summary {
-            data_points: points
-                .map(|point| metrics::SummaryDataPoint {
-                    start_time_unix_nano: point.start.0,
-                    time_unix_nano: point.time.0,
-                    flags: point.flags,
-                    attributes: attributes(records, point.attributes),
-                    ..Default::default()
-                })
-                .collect(),
-        }),
+        MetricKind::Summary => {
+            Data::Summary(metrics::Summary { data_points: points.map(|point| summary_point(records, point)).collect() })
+        }
     }
 }
 
@@ -384,7 +390,7 @@ fn number_point(records: &Records<'_>, point: &Point) -> metrics::NumberDataPoin
             PointValue::Double(number) => Some(number_data_point::Value::AsDouble(number)),
             ref other => panic!("a number point has {other:?}"),
         },
-        ..Default::default()
+        exemplars: exemplars(records, point),
     }
 }
 
@@ -401,8 +407,58 @@ fn histogram_point(records: &Records<'_>, point: &Point) -> metrics::HistogramDa
         sum,
         bucket_counts: records.counts[counts.range()].to_vec(),
         explicit_bounds: records.bounds[bounds.range()].to_vec(),
+        exemplars: exemplars(records, point),
         ..Default::default()
     }
+}
+
+fn exponential_point(records: &Records<'_>, point: &Point) -> metrics::ExponentialHistogramDataPoint {
+    let PointValue::Exponential(index) = point.value else { panic!("an exponential point has {:?}", point.value) };
+    let Exponential { count, sum, scale, zero_count, zero_threshold, positive, negative } = records.exponentials[index as usize];
+    let side = |buckets: Buckets| exponential_histogram_data_point::Buckets {
+        offset: buckets.offset,
+        bucket_counts: records.counts[buckets.counts.range()].to_vec(),
+    };
+    metrics::ExponentialHistogramDataPoint {
+        start_time_unix_nano: point.start.0,
+        time_unix_nano: point.time.0,
+        flags: point.flags,
+        attributes: attributes(records, point.attributes),
+        count,
+        sum,
+        scale,
+        zero_count,
+        zero_threshold,
+        positive: Some(side(positive)),
+        negative: Some(side(negative)),
+        exemplars: exemplars(records, point),
+        ..Default::default()
+    }
+}
+
+fn summary_point(records: &Records<'_>, point: &Point) -> metrics::SummaryDataPoint {
+    let PointValue::Summary { count, sum, quantiles } = point.value else { panic!("a summary has {:?}", point.value) };
+    let pair = |&(quantile, value): &(f64, f64)| summary_data_point::ValueAtQuantile { quantile, value };
+    metrics::SummaryDataPoint {
+        start_time_unix_nano: point.start.0,
+        time_unix_nano: point.time.0,
+        flags: point.flags,
+        attributes: attributes(records, point.attributes),
+        count,
+        sum,
+        quantile_values: records.quantiles[quantiles.range()].iter().map(pair).collect(),
+    }
+}
+
+fn exemplars(records: &Records<'_>, point: &Point) -> Vec<metrics::Exemplar> {
+    let exemplar = |exemplar: &Exemplar| metrics::Exemplar {
+        time_unix_nano: exemplar.time.0,
+        value: Some(exemplar::Value::AsDouble(exemplar.value)),
+        trace_id: exemplar.trace_id.0.to_vec(),
+        span_id: exemplar.span_id.map(|id| id.0.to_vec()).unwrap_or_default(),
+        ..Default::default()
+    };
+    records.exemplars[point.exemplars.range()].iter().map(exemplar).collect()
 }
 
 fn attributes(records: &Records<'_>, run: Slice) -> Vec<KeyValue> {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1 as metrics;
-use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{exemplar, exponential_histogram_data_point, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{Span, span};
 use serde_json::{Map, Value, json};
@@ -162,16 +162,12 @@ impl Manner {
                 ]),
             ),
             Some(Data::ExponentialHistogram(data)) => {
-                let points = list(&data.data_points, |point| {
-                    self.point(&point.attributes, point.start_time_unix_nano, point.time_unix_nano, point.flags)
-                });
+                let points = list(&data.data_points, |point| self.exponential(point));
                 let temporality = self.temporality(data.aggregation_temporality);
                 ("exponentialHistogram", self.object([("dataPoints", points), ("aggregationTemporality", temporality)]))
             }
             Some(Data::Summary(data)) => {
-                let points = list(&data.data_points, |point| {
-                    self.point(&point.attributes, point.start_time_unix_nano, point.time_unix_nano, point.flags)
-                });
+                let points = list(&data.data_points, |point| self.summary(point));
                 ("summary", self.object([("dataPoints", points)]))
             }
         };
@@ -195,6 +191,7 @@ impl Manner {
             Some(number_data_point::Value::AsDouble(number)) => object["asDouble"] = double(*number),
             None => {}
         }
+        object["exemplars"] = self.exemplars(&point.exemplars);
         object
     }
 
@@ -204,7 +201,55 @@ impl Manner {
         object["sum"] = point.sum.map_or(Value::Null, double);
         object["bucketCounts"] = list(&point.bucket_counts, |count| self.unsigned(*count));
         object["explicitBounds"] = list(&point.explicit_bounds, |bound| double(*bound));
+        object["exemplars"] = self.exemplars(&point.exemplars);
         object
+    }
+
+    fn exponential(self, point: &metrics::ExponentialHistogramDataPoint) -> Value {
+        let mut object = self.point(&point.attributes, point.start_time_unix_nano, point.time_unix_nano, point.flags);
+        let side = |buckets: &Option<exponential_histogram_data_point::Buckets>| match buckets {
+            Some(buckets) => {
+                let counts = list(&buckets.bucket_counts, |count| self.unsigned(*count));
+                self.object([("offset", json!(buckets.offset)), ("bucketCounts", counts)])
+            }
+            None => Value::Null,
+        };
+        object["count"] = self.unsigned(point.count);
+        object["sum"] = point.sum.map_or(Value::Null, double);
+        object["scale"] = json!(point.scale);
+        object["zeroCount"] = self.unsigned(point.zero_count);
+        object["zeroThreshold"] = double(point.zero_threshold);
+        object["positive"] = side(&point.positive);
+        object["negative"] = side(&point.negative);
+        object["exemplars"] = self.exemplars(&point.exemplars);
+        object
+    }
+
+    fn summary(self, point: &metrics::SummaryDataPoint) -> Value {
+        let mut object = self.point(&point.attributes, point.start_time_unix_nano, point.time_unix_nano, point.flags);
+        object["count"] = self.unsigned(point.count);
+        object["sum"] = double(point.sum);
+        object["quantileValues"] = list(&point.quantile_values, |pair| {
+            self.object([("quantile", double(pair.quantile)), ("value", double(pair.value))])
+        });
+        object
+    }
+
+    fn exemplars(self, exemplars: &[metrics::Exemplar]) -> Value {
+        list(exemplars, |exemplar| {
+            let mut object = self.object([
+                ("filteredAttributes", self.attributes(&exemplar.filtered_attributes)),
+                ("timeUnixNano", self.unsigned(exemplar.time_unix_nano)),
+                ("traceId", self.id(&exemplar.trace_id)),
+                ("spanId", self.id(&exemplar.span_id)),
+            ]);
+            match exemplar.value {
+                Some(exemplar::Value::AsInt(number)) => object["asInt"] = self.signed(number),
+                Some(exemplar::Value::AsDouble(number)) => object["asDouble"] = double(number),
+                None => {}
+            }
+            object
+        })
     }
 
     fn attributes(self, attributes: &[KeyValue]) -> Value {

@@ -37,10 +37,11 @@ enum Kind {
     Id(u8),
     Fixed64s,
     Doubles,
+    Varints,
     Message(&'static Schema),
 }
 
-use Kind::{Bool, Bytes, Double, Doubles, Fixed32, Fixed64, Fixed64s, Id, Key, Message, Number, Text};
+use Kind::{Bool, Bytes, Double, Doubles, Fixed32, Fixed64, Fixed64s, Id, Key, Message, Number, Text, Varints};
 
 static ANY_VALUE: Schema = Schema {
     usual: &[],
@@ -150,11 +151,38 @@ static HISTOGRAM_POINT: Schema = Schema {
 };
 static EXPONENTIAL_POINT: Schema = Schema {
     usual: &[1],
-    fields: &[(1, Message(&KEY_VALUE)), (2, Fixed64), (3, Fixed64), (4, Fixed64), (6, Number), (10, Number)],
+    fields: &[
+        (1, Message(&KEY_VALUE)),
+        (2, Fixed64),
+        (3, Fixed64),
+        (4, Fixed64),
+        (5, Double),
+        (6, Number),
+        (7, Fixed64),
+        (8, Message(&BUCKETS)),
+        (9, Message(&BUCKETS)),
+        (10, Number),
+        (11, Message(&EXEMPLAR)),
+        (12, Double),
+        (14, Double),
+    ],
 };
-static SUMMARY_POINT: Schema =
-    Schema { usual: &[7], fields: &[(2, Fixed64), (3, Fixed64), (5, Double), (7, Message(&KEY_VALUE)), (8, Number)] };
-static EXEMPLAR: Schema = Schema { usual: &[], fields: &[(2, Fixed64), (7, Message(&KEY_VALUE))] };
+static BUCKETS: Schema = Schema { usual: &[2], fields: &[(1, Number), (2, Varints)] };
+static SUMMARY_POINT: Schema = Schema {
+    usual: &[7],
+    fields: &[
+        (2, Fixed64),
+        (3, Fixed64),
+        (4, Fixed64),
+        (5, Double),
+        (6, Message(&QUANTILE)),
+        (7, Message(&KEY_VALUE)),
+        (8, Number),
+    ],
+};
+static QUANTILE: Schema = Schema { usual: &[1], fields: &[(1, Double), (2, Double)] };
+static EXEMPLAR: Schema =
+    Schema { usual: &[5], fields: &[(2, Fixed64), (3, Double), (4, Id(8)), (5, Id(16)), (6, Fixed64), (7, Message(&KEY_VALUE))] };
 
 pub const KEYS: [&str; 8] =
     ["", "k", "faas.name", "faas.trigger", "faas.version", "service.name", "http.request.header.x-forwarded-for", "ключ"];
@@ -242,6 +270,21 @@ fn field(choices: &mut Choices<'_>, number: u32, kind: Kind, depth: u32, out: &m
                 for single in numbers.chunks(8) {
                     tag(number, 1, out);
                     out.extend(single);
+                }
+            }
+        }
+        Varints => {
+            let numbers: Vec<u64> = (0..choices.next() % 4).map(|_| choices.one_of(&NUMBERS)).collect();
+            if choices.next().is_multiple_of(2) {
+                let mut packed = Vec::new();
+                for single in &numbers {
+                    varint(*single, &mut packed);
+                }
+                bytes(number, &packed, out);
+            } else {
+                for single in numbers {
+                    tag(number, 0, out);
+                    varint(single, out);
                 }
             }
         }

@@ -266,6 +266,10 @@ pub fn int64<'a, F: MapAccess<'a>>(fields: &mut F) -> Result<Option<i64>, F::Err
     scalar(fields, "a whole number from -2^63 to 2^63 - 1, its text", |scalar| scalar.whole())
 }
 
+pub fn int32<'a, F: MapAccess<'a>>(fields: &mut F) -> Result<Option<i32>, F::Error> {
+    scalar(fields, "a whole number from -2^31 to 2^31 - 1, its text", |scalar| scalar.whole())
+}
+
 pub fn uint32<'a, F: MapAccess<'a>>(fields: &mut F) -> Result<Option<u32>, F::Error> {
     scalar(fields, "a whole number from 0 to 2^32 - 1, its text", |scalar| scalar.whole())
 }

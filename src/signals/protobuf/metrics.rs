@@ -4,7 +4,8 @@ use super::embedded::{Embedded, attribute, text};
 use super::wire::{Fault, Field, Reader, Result};
 use crate::signals::rejected::{misfit, without_value};
 use crate::signals::{
-    Metric, MetricKind, NO_RECORDED_VALUE, Point, PointValue, Records, Rejected, Slice, TOO_MANY, Temporality, Timestamp,
+    Buckets, Exponential, MAX_COUNTS, Metric, MetricKind, NO_RECORDED_VALUE, Point, PointValue, Records, Rejected, Slice, SpanId,
+    TOO_MANY, TOO_MANY_COUNTS, Temporality, Timestamp, TraceId,
 };
 
 /// Reads a `Metric`. One without data has no points and is not kept.
@@ -123,9 +124,8 @@ fn point<'a>(records: &mut Records<'a>, metric: u32, shape: Shape, field: Field<
     }
     let number = records.received;
     records.received += 1;
-    let everything = records.attributes.everything();
-    let mark = records.attributes.mark();
-    let (counts, bounds) = (records.counts.len(), records.bounds.len());
+    let start_of_point = records.point_mark();
+    let (mark, exemplars) = (records.attributes.mark(), records.exemplars.len());
     let mut common = Common::default();
     let message = field.bytes()?;
     let value = match shape {
@@ -133,20 +133,20 @@ fn point<'a>(records: &mut Records<'a>, metric: u32, shape: Shape, field: Field<
         Shape::Histogram => {
             histogram_value(records, &mut common, message)?.map_err(|(counts, bounds)| misfit(number, counts, bounds))
         }
-        Shape::ExponentialHistogram => other_value(records, &mut common, message, 1, 10).map(Ok)?,
-        Shape::Summary => other_value(records, &mut common, message, 7, 8).map(Ok)?,
+        Shape::ExponentialHistogram => Ok(exponential_value(records, &mut common, message)?),
+        Shape::Summary => Ok(summary_value(records, &mut common, message)?),
     };
     match value {
         Ok(value) => {
             let attributes = records.attributes.since(mark);
+            let exemplars = Slice::between(exemplars, records.exemplars.len());
             let Common { start, time, flags } = common;
-            records.points.push(Point { metric, start: Timestamp(start), time: Timestamp(time), flags, attributes, value });
+            let (start, time) = (Timestamp(start), Timestamp(time));
+            records.points.push(Point { metric, start, time, flags, attributes, exemplars, value });
         }
         Err(reason) => {
             Rejected::add(&mut records.rejected, 1, || reason);
-            records.attributes.rewind(everything);
-            records.counts.truncate(counts);
-            records.bounds.truncate(bounds);
+            records.rewind_point(start_of_point);
         }
     }
     Ok(())
@@ -160,6 +160,7 @@ fn number_value<'a>(records: &mut Records<'a>, common: &mut Common, message: &'a
             2 => common.start = field.fixed64()?,
             3 => common.time = field.fixed64()?,
             4 => value = Some(PointValue::Double(field.double()?)),
+            5 => exemplar(records, field.bytes()?).map_err(within_exemplars)?,
             6 => value = Some(PointValue::Int(field.fixed64()?.cast_signed())),
             7 => attribute(records, field.bytes()?).map_err(within_attributes)?,
             8 => common.flags = field.uint32()?,
@@ -187,6 +188,7 @@ fn histogram_value<'a>(
             5 => sum = Some(field.double()?),
             6 => records.counts.extend(field.repeated_fixed64()?),
             7 => records.bounds.extend(field.repeated_fixed64()?.map(f64::from_bits)),
+            8 => exemplar(records, field.bytes()?).map_err(within_exemplars)?,
             9 => attribute(records, field.bytes()?).map_err(within_attributes)?,
             10 => common.flags = field.uint32()?,
             _ => {}
@@ -201,27 +203,110 @@ fn histogram_value<'a>(
     }
 }
 
-/// A point of a kind whose value is not kept; the numbers of its fields differ.
-fn other_value<'a>(
-    records: &mut Records<'a>,
-    common: &mut Common,
-    message: &'a [u8],
-    attributes: u32,
-    flags: u32,
-) -> Result<PointValue> {
+fn exponential_value<'a>(records: &mut Records<'a>, common: &mut Common, message: &'a [u8]) -> Result<PointValue> {
+    let mut value = Exponential::default();
+    let (mut positive, mut negative) = (Embedded::default(), Embedded::default());
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.next()? {
+        match field.number {
+            1 => attribute(records, field.bytes()?).map_err(within_attributes)?,
+            2 => common.start = field.fixed64()?,
+            3 => common.time = field.fixed64()?,
+            4 => value.count = field.fixed64()?,
+            5 => value.sum = Some(field.double()?),
+            6 => value.scale = field.sint32()?,
+            7 => value.zero_count = field.fixed64()?,
+            8 => positive.add(field.bytes()?),
+            9 => negative.add(field.bytes()?),
+            10 => common.flags = field.uint32()?,
+            11 => exemplar(records, field.bytes()?).map_err(within_exemplars)?,
+            14 => value.zero_threshold = field.double()?,
+            _ => {}
+        }
+    }
+    value.positive = buckets(records, &positive).map_err(|fault| fault.within("positive"))?;
+    value.negative = buckets(records, &negative).map_err(|fault| fault.within("negative"))?;
+    Ok(records.push_exponential(value))
+}
+
+fn buckets(records: &mut Records<'_>, message: &Embedded<'_>) -> Result<Buckets> {
+    let start = records.counts.len();
+    let mut offset = 0;
+    for mut reader in message.readers() {
+        while let Some(field) = reader.next()? {
+            match field.number {
+                1 => offset = field.sint32()?,
+                2 => field.repeated_varint(&mut records.counts, MAX_COUNTS)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(Buckets { offset, counts: Slice::between(start, records.counts.len()) })
+}
+
+fn summary_value<'a>(records: &mut Records<'a>, common: &mut Common, message: &'a [u8]) -> Result<PointValue> {
+    let start = records.quantiles.len();
+    let (mut count, mut sum) = (0, 0.0);
     let mut reader = Reader::new(message);
     while let Some(field) = reader.next()? {
         match field.number {
             2 => common.start = field.fixed64()?,
             3 => common.time = field.fixed64()?,
-            number if number == attributes => attribute(records, field.bytes()?).map_err(within_attributes)?,
-            number if number == flags => common.flags = field.uint32()?,
+            4 => count = field.fixed64()?,
+            5 => sum = field.double()?,
+            6 => quantile(records, field.bytes()?).map_err(|fault| fault.within("quantile_values"))?,
+            7 => attribute(records, field.bytes()?).map_err(within_attributes)?,
+            8 => common.flags = field.uint32()?,
             _ => {}
         }
     }
-    Ok(PointValue::Other)
+    Ok(PointValue::Summary { count, sum, quantiles: Slice::between(start, records.quantiles.len()) })
+}
+
+fn quantile(records: &mut Records<'_>, message: &[u8]) -> Result<()> {
+    if records.quantiles.len() >= MAX_COUNTS / 2 {
+        return Err(Fault::new(TOO_MANY_COUNTS));
+    }
+    let mut pair = (0.0, 0.0);
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.next()? {
+        match field.number {
+            1 => pair.0 = field.double()?,
+            2 => pair.1 = field.double()?,
+            _ => {}
+        }
+    }
+    records.quantiles.push(pair);
+    Ok(())
+}
+
+fn exemplar(records: &mut Records<'_>, message: &[u8]) -> Result<()> {
+    let (mut time, mut value) = (0, None);
+    let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.next()? {
+        match field.number {
+            2 => time = field.fixed64()?,
+            3 => value = Some(field.double()?),
+            4 => span_id = field.bytes()?,
+            5 => trace_id = field.bytes()?,
+            6 => value = Some(whole(field.fixed64()?.cast_signed())),
+            _ => {}
+        }
+    }
+    records.push_exemplar(time, value, TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id));
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
+fn whole(value: i64) -> f64 {
+    value as f64
 }
 
 fn within_attributes(fault: Fault) -> Fault {
     fault.within("attributes")
+}
+
+fn within_exemplars(fault: Fault) -> Fault {
+    fault.within("exemplars")
 }

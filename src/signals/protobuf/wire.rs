@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::signals::TOO_MANY_COUNTS;
+
 /// How deep groups may nest. OTLP has none; they can only be unknown fields.
 const GROUP_DEPTH: u32 = 64;
 
@@ -238,6 +240,33 @@ impl<'a> Field<'a> {
     #[inline]
     pub fn double(self) -> Result<f64> {
         self.fixed64().map(f64::from_bits)
+    }
+
+    /// A `sint32`: zigzag, so that small negative numbers are short.
+    #[inline]
+    pub fn sint32(self) -> Result<i32> {
+        let number = self.uint32()?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    /// One or many varints, appended to `into`; past `max` in it, the request is refused: a varint can be an eighth of what it takes there.
+    pub fn repeated_varint(self, into: &mut Vec<u64>, max: usize) -> Result<()> {
+        let mut packed = match self.payload {
+            Payload::Bytes(bytes) => Reader::new(bytes),
+            Payload::Varint(value) if into.len() < max => {
+                into.push(value);
+                return Ok(());
+            }
+            Payload::Varint(_) => return Err(Fault::new(TOO_MANY_COUNTS)),
+            _ => return Err(self.mismatch("a varint or packed")),
+        };
+        while !packed.rest.is_empty() {
+            if into.len() >= max {
+                return Err(Fault::new(TOO_MANY_COUNTS));
+            }
+            into.push(packed.varint()?);
+        }
+        Ok(())
     }
 
     /// One or many 64-bit numbers: a repeated field may be packed or not, whatever its declaration says.

@@ -3,12 +3,14 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `client` | requests and answers over HTTP: token, time-outs, status, error, `Retry-After` |
+//! | `oauth2` | tokens for an id and a secret |
 //! | `answers` | what an answer means; pure |
 //!
 //! The client is floe's own, on the library's types: the library's knows 409 only, and shows neither `Retry-After` nor the error's type.
 
 mod answers;
 mod client;
+mod oauth2;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub(in crate::exporters::iceberg) fn keys_of_token(r2: &R2CatalogConfig) -> Opti
     let token = match token {
         Token::Value(token) => token.clone(),
         Token::File(file) => read_token(file).ok()?,
+        Token::OAuth2(_) => return None,
     };
     let digest = Sha256::digest(token.expose());
     let secret = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));

@@ -1,5 +1,6 @@
 //! Single rules of the committer by hand. Whole histories are in `model`, and what becomes of them when a rule is broken in `sabotage`.
 
+mod day;
 mod model;
 mod sabotage;
 
@@ -177,6 +178,18 @@ fn a_denied_commit_keeps_its_files() {
     committer.on(Event::Tick, until);
     let step = committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(2) }, until);
     assert!(matches!(step, Step::Journal(_)), "the same files are committed, not encoded again: {step:?}");
+}
+
+#[test]
+fn after_a_long_silence_a_look_brings_fresh_keys_before_the_batch_is_encoded() {
+    let start = Instant::now();
+    let mut committer = Committer::new(CUT, recorded(0, 3).into(), Vec::new());
+    committer.on(Event::Tick, start);
+    committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(0) }, start);
+    let later = start + Duration::from_mins(6);
+    assert!(matches!(committer.on(Event::Flush(held(5, 5, later)), later), Step::Look));
+    let step = committer.on(Event::Looked { look: Ok(look(1, Some(mark(0, 3)))), fresh: fresh(1) }, later);
+    assert!(matches!(step, Step::Encode(_)), "{step:?}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub struct RestCatalogConfig {
     pub token: Option<Token>,
     /// Sent with every request.
     pub headers: BTreeMap<String, Secret>,
+    pub tls: TlsConfig,
 }
 
 /// Cloudflare's R2 Data Catalog (Basin Catalog): a REST catalog whose addresses follow from account and bucket.
@@ -49,11 +50,44 @@ pub struct R2CatalogConfig {
     pub rest: RestCatalogConfig,
 }
 
-/// A bearer token, or the file that holds one: read again for every request.
+/// A bearer token; the file that holds one, read again for every request; or who gives one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Token {
     Value(Secret),
     File(PathBuf),
+    OAuth2(OAuth2Config),
+}
+
+/// A token for an id and a secret (RFC 6749, 4.4), asked for again before it expires.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth2Config {
+    pub client_id: String,
+    pub client_secret: Secret,
+    /// Who gives the token; default the catalog itself, `<uri>/v1/oauth/tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
+    /// Default `catalog`.
+    #[serde(default = "catalog_scope")]
+    pub scopes: Vec<String>,
+}
+
+fn catalog_scope() -> Vec<String> {
+    vec!["catalog".to_owned()]
+}
+
+/// What the catalog's certificate is checked with, and floe's own. PEM files, read when floe connects.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Trusted beside the usual authorities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// floe's certificate, with `key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
 }
 
 /// Which kind of catalog.
@@ -87,9 +121,15 @@ struct CatalogSettings {
     /// `rest`, `r2`: a file that holds the token, read again for every request.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
+    /// `rest`: a token for an id and a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oauth2: Option<OAuth2Config>,
     /// `rest`, `r2`: sent with every request.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, Secret>,
+    /// `rest`, `r2`: certificates of https.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsConfig>,
     /// `r2`: the Cloudflare account.
     #[serde(skip_serializing_if = "Option::is_none")]
     account_id: Option<String>,
@@ -192,7 +232,9 @@ impl CatalogSettings {
         let given = [
             ("token", self.token.is_some(), *kind != sql),
             ("token_file", self.token_file.is_some(), *kind != sql),
+            ("oauth2", self.oauth2.is_some(), *kind == CatalogKind::Rest),
             ("headers", !self.headers.is_empty(), *kind != sql),
+            ("tls", self.tls.is_some(), *kind != sql),
             ("account_id", self.account_id.is_some(), *kind == r2),
             ("bucket", self.bucket.is_some(), *kind == r2),
             ("token_id", self.token_id.is_some(), *kind == r2),
@@ -208,11 +250,17 @@ impl CatalogSettings {
         if !(trimmed.starts_with("http://") || trimmed.starts_with("https://")) || trimmed.contains(['?', '#', ' ', '@']) {
             return Err(format!("expected the address of a REST catalog such as https://host/path, found `{uri}`"));
         }
-        let token = match (self.token.clone().filter(|token| !token.expose().is_empty()), self.token_file.clone()) {
-            (Some(_), Some(_)) => return Err("`catalog.token` and `catalog.token_file` are both given; keep one".to_owned()),
-            (Some(token), None) => Some(Token::Value(token)),
-            (None, file) => file.map(Token::File),
-        };
+        let value = self.token.clone().filter(|token| !token.expose().is_empty()).map(Token::Value);
+        let mut tokens =
+            value.into_iter().chain(self.token_file.clone().map(Token::File)).chain(self.oauth2.clone().map(Token::OAuth2));
+        let token = tokens.next();
+        if tokens.next().is_some() {
+            return Err("of `catalog.token`, `catalog.token_file` and `catalog.oauth2` keep one".to_owned());
+        }
+        let tls = self.tls.clone().unwrap_or_default();
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
+            return Err("`catalog.tls` wants `cert_file` and `key_file` together".to_owned());
+        }
         for (name, value) in &self.headers {
             let valid = http::HeaderName::try_from(name).is_ok() && http::HeaderValue::try_from(value.expose()).is_ok();
             if !valid {
@@ -220,7 +268,7 @@ impl CatalogSettings {
             }
         }
         let warehouse = self.warehouse.clone().filter(|warehouse| !warehouse.is_empty()).or(warehouse);
-        Ok(RestCatalogConfig { uri: trimmed.to_owned(), warehouse, token, headers: self.headers.clone() })
+        Ok(RestCatalogConfig { uri: trimmed.to_owned(), warehouse, token, headers: self.headers.clone(), tls })
     }
 }
 
@@ -237,13 +285,16 @@ impl CatalogKind {
 impl From<CatalogConfig> for CatalogSettings {
     fn from(config: CatalogConfig) -> CatalogSettings {
         let rest = |kind, rest: RestCatalogConfig| {
-            let (token, token_file) = match rest.token {
-                Some(Token::Value(token)) => (Some(token), None),
-                Some(Token::File(file)) => (None, Some(file)),
-                None => (None, None),
-            };
             let (uri, warehouse, headers) = (Some(rest.uri), rest.warehouse, rest.headers);
-            CatalogSettings { kind, uri, warehouse, token, token_file, headers, ..CatalogSettings::default() }
+            let tls = Some(rest.tls).filter(|tls| *tls != TlsConfig::default());
+            let mut settings = CatalogSettings { kind, uri, warehouse, headers, tls, ..CatalogSettings::default() };
+            match rest.token {
+                Some(Token::Value(token)) => settings.token = Some(token),
+                Some(Token::File(file)) => settings.token_file = Some(file),
+                Some(Token::OAuth2(oauth2)) => settings.oauth2 = Some(oauth2),
+                None => {}
+            }
+            settings
         };
         match config {
             CatalogConfig::Sql(sql) => CatalogSettings {
@@ -297,6 +348,18 @@ mod tests {
     }
 
     #[test]
+    fn an_id_and_a_secret_stand_for_a_token_and_come_back_as_they_were() {
+        let yaml =
+            "{ type: rest, uri: \"https://h\", oauth2: { client_id: i, client_secret: s3cret }, tls: { ca_file: ca.pem } }";
+        let config = rest(yaml);
+        let Some(Token::OAuth2(oauth2)) = &config.token else { panic!("no oauth2") };
+        assert_eq!((oauth2.client_id.as_str(), oauth2.scopes.as_slice()), ("i", ["catalog".to_owned()].as_slice()));
+        assert_eq!(config.tls.ca_file, Some(PathBuf::from("ca.pem")));
+        let printed = serde_json::to_string(&CatalogConfig::Rest(config)).expect("printed");
+        assert!(printed.contains("\"client_id\":\"i\"") && !printed.contains("s3cret"), "{printed}");
+    }
+
+    #[test]
     fn r2_needs_account_bucket_and_token_only() {
         let config = check("{ type: r2, account_id: a1, bucket: b-2, token: t }").expect("parses");
         let rest = config.rest().expect("rest");
@@ -312,6 +375,10 @@ mod tests {
             ("{ type: rest }", "catalog.uri"),
             ("{ type: rest, uri: \"sqlite://x\" }", "https://host/path"),
             ("{ type: rest, uri: \"http://h\", token: t, token_file: f }", "keep one"),
+            ("{ type: rest, uri: \"http://h\", token: t, oauth2: { client_id: i, client_secret: s } }", "keep one"),
+            ("{ type: rest, uri: \"http://h\", oauth2: { client_id: i } }", "client_secret"),
+            ("{ type: r2, account_id: a, bucket: b, oauth2: { client_id: i, client_secret: s } }", "catalog.oauth2"),
+            ("{ type: rest, uri: \"https://h\", tls: { cert_file: c } }", "key_file"),
             ("{ type: rest, uri: \"http://h\", headers: { \"a b\": c } }", "a b"),
             ("{ type: rest, uri: \"http://h\", bucket: b }", "catalog.bucket"),
             ("{ type: sql, token: t }", "catalog.token"),

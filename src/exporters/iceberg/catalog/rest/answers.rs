@@ -61,9 +61,9 @@ impl Failure {
         matches!(self, Failure::Status { status: 404, spoken: true, .. })
     }
 
-    /// Somebody else has made it.
+    /// Somebody else has made it. R2 says 409 to properties that it does not take, too.
     pub(super) fn is_there_already(&self) -> bool {
-        matches!(self, Failure::Status { status: 409, .. })
+        matches!(self, Failure::Status { status: 409, kind, .. } if kind.is_empty() || kind.contains("Exist"))
     }
 }
 
@@ -148,5 +148,12 @@ mod tests {
     fn only_the_catalog_itself_says_that_a_table_is_missing() {
         assert!(status(404, "NoSuchTableException", "", None).is_missing());
         assert!(!status(404, "", "no such route", None).is_missing());
+    }
+
+    #[test]
+    fn only_what_exists_is_there_already() {
+        assert!(status(409, "AlreadyExistsException", "", None).is_there_already());
+        assert!(status(409, "NamespaceAlreadyExistsException", "", None).is_there_already());
+        assert!(!status(409, "FailedToSetProperties", "", None).is_there_already());
     }
 }

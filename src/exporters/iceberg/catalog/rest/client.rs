@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::answers::Failure;
+use super::oauth2::TokenSource;
 use crate::clock;
 use crate::config::Secret;
-use crate::exporters::iceberg::config::{RestCatalogConfig, Token};
+use crate::exporters::iceberg::config::{RestCatalogConfig, TlsConfig, Token};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than a catalog takes by its own time-outs (R2: 40 s); after it nobody knows.
@@ -31,6 +32,8 @@ pub(super) struct Client {
     /// With the warehouse's prefix, without a slash at the end.
     base: String,
     token: Option<Token>,
+    /// Where the token is asked for, if it is.
+    source: Option<TokenSource>,
     /// Seconds, as of the last answer with a date.
     clock_ahead: AtomicI64,
 }
@@ -39,8 +42,12 @@ impl Client {
     /// Asks for the warehouse's settings; gives what they say of the storage. `vended`: keys are to come with every table.
     pub(super) async fn connect(config: &RestCatalogConfig, vended: bool) -> Result<(Client, HashMap<String, String>), Failure> {
         let http = http(config, vended)?;
-        let mut client =
-            Client { http, base: format!("{}/v1", config.uri), token: config.token.clone(), clock_ahead: AtomicI64::new(0) };
+        let source = match &config.token {
+            Some(Token::OAuth2(oauth2)) => Some(TokenSource::new(oauth2, &config.uri)),
+            _ => None,
+        };
+        let (base, token) = (format!("{}/v1", config.uri), config.token.clone());
+        let mut client = Client { http, base, token, source, clock_ahead: AtomicI64::new(0) };
         let query: Vec<(&str, &str)> = config.warehouse.iter().map(|warehouse| ("warehouse", warehouse.as_str())).collect();
         let url = reqwest::Url::parse_with_params(&format!("{}/config", client.base), query)
             .map_err(|error| Failure::Broken(format!("{} is no address: {error}", config.uri)))?;
@@ -77,10 +84,8 @@ impl Client {
     }
 
     async fn send<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Result<T, Failure> {
-        match &self.token {
-            Some(Token::Value(token)) => request = request.bearer_auth(token.expose()),
-            Some(Token::File(file)) => request = request.bearer_auth(read_token(file)?.expose()),
-            None => {}
+        if let Some(token) = self.bearer().await? {
+            request = request.bearer_auth(token.expose());
         }
         let broken = |error: reqwest::Error| Failure::Broken(causes(&error));
         let answer = request.send().await.map_err(broken)?;
@@ -90,11 +95,23 @@ impl Client {
         }
         let body = answer.bytes().await.map_err(broken)?;
         if !status.is_success() {
+            if let (StatusCode::UNAUTHORIZED, Some(source)) = (status, &self.source) {
+                source.forget().await;
+            }
             return Err(failure(status, retry_after, &body));
         }
         let body: &[u8] = if body.is_empty() { b"null" } else { &body };
         serde_json::from_slice(body)
             .map_err(|error| Failure::Broken(format!("the catalog's answer is not what it should be: {error}")))
+    }
+
+    async fn bearer(&self) -> Result<Option<Secret>, Failure> {
+        match (&self.source, &self.token) {
+            (Some(source), _) => source.token(&self.http).await.map(Some),
+            (None, Some(Token::Value(token))) => Ok(Some(token.clone())),
+            (None, Some(Token::File(file))) => read_token(file).map(Some),
+            (None, Some(Token::OAuth2(_)) | None) => Ok(None),
+        }
     }
 }
 
@@ -113,7 +130,7 @@ fn http(config: &RestCatalogConfig, vended: bool) -> Result<reqwest::Client, Fai
             headers.insert(name, value);
         }
     }
-    reqwest::Client::builder()
+    certified(reqwest::Client::builder(), &config.tls)?
         .user_agent(concat!("floe/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -122,6 +139,27 @@ fn http(config: &RestCatalogConfig, vended: bool) -> Result<reqwest::Client, Fai
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| Failure::Broken(causes(&error)))
+}
+
+/// With the certificates of the configuration.
+fn certified(mut builder: reqwest::ClientBuilder, tls: &TlsConfig) -> Result<reqwest::ClientBuilder, Failure> {
+    let read =
+        |file: &Path| std::fs::read(file).map_err(|error| Failure::Broken(format!("cannot read {}: {error}", file.display())));
+    let invalid = |file: &Path, error: &reqwest::Error| {
+        Failure::Broken(format!("expected certificates in PEM form in {}: {}", file.display(), causes(error)))
+    };
+    if let Some(file) = &tls.ca_file {
+        let authorities = reqwest::Certificate::from_pem_bundle(&read(file)?).map_err(|error| invalid(file, &error))?;
+        if authorities.is_empty() {
+            return Err(Failure::Broken(format!("expected certificates in PEM form in {}, found none", file.display())));
+        }
+        builder = authorities.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate);
+    }
+    if let (Some(certificate), Some(key)) = (&tls.cert_file, &tls.key_file) {
+        let both = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+        builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(|error| invalid(certificate, &error))?);
+    }
+    Ok(builder)
 }
 
 /// The token in a file, without the line's end.
@@ -150,9 +188,9 @@ fn now() -> i64 {
 }
 
 /// An answer that is no success: the protocol's error object, or plain text.
-fn failure(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Failure {
+pub(super) fn failure(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Failure {
     let json: Option<Value> = serde_json::from_slice(body).ok();
-    let error = json.as_ref().and_then(|json| json.get("error"));
+    let error = json.as_ref().and_then(|json| json.get("error")).filter(|error| error.is_object());
     let text = |key: &str| error.and_then(|error| error.get(key)?.as_str()).unwrap_or_default().to_owned();
     let message = if error.is_some() { text("message") } else { String::from_utf8_lossy(body).into_owned() };
     Failure::Status {
@@ -172,7 +210,7 @@ fn short(message: &str) -> String {
 }
 
 /// An error with what caused it: "connection refused" stands at the end of the chain.
-fn causes(error: &reqwest::Error) -> String {
+pub(super) fn causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
