@@ -1,4 +1,4 @@
-//! What the body of a log tells of an error: text, a map, or a map that a logger wrote as one line of JSON.
+//! What the body of a log tells of an error: text, a map, or a map that a logger or a runtime wrote as one line of JSON.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub struct Body<'r> {
 
 pub fn read<'r>(attributes: &'r Attributes<'r>, body: &'r Value<'r>) -> Body<'r> {
     match body {
-        Value::Str(text) => match json_map(text) {
+        Value::Str(text) => match json_map(after_lambdas_prefix(text)) {
             Some(map) => {
                 let read = from_map(&Parsed(&map));
                 let message = read.message.map(|message| Cow::Owned(message.into_owned()));
@@ -41,6 +41,16 @@ pub fn read<'r>(attributes: &'r Attributes<'r>, body: &'r Value<'r>) -> Body<'r>
         }
         value => Body { message: value.as_str_text(attributes), ..Body::default() },
     }
+}
+
+/// What Lambda's runtime for Node wrote as JSON when a handler failed, behind time, request id, level and words:
+/// `2026-11-24T12:00:00.000Z\t8f50…\tERROR\tInvoke Error \t{"errorType":…}`. Any other text as it is.
+fn after_lambdas_prefix(text: &str) -> &str {
+    let mut parts = text.splitn(5, '\t');
+    let [_time, _request, level, words, json] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let is_of_the_runtime = matches!(level, "ERROR" | "FATAL")
+        && ["Invoke Error", "Uncaught Exception", "Unhandled Promise Rejection"].contains(&words.trim_end());
+    if is_of_the_runtime { json } else { text }
 }
 
 fn json_map(text: &str) -> Option<Json> {

@@ -143,6 +143,12 @@ fn a_body_of_text_may_be_a_stack() {
 fn a_body_of_json_or_a_map_tells_by_its_keys() {
     let lambda = r#"{"errorType":"RangeError","errorMessage":"too far","stackTrace":["RangeError: too far","    at f"]}"#;
     body(lambda, "RangeError", "too far", "RangeError: too far\n    at f");
+    for words in ["Invoke Error ", "Uncaught Exception ", "Unhandled Promise Rejection "] {
+        let node = format!("2026-11-24T12:00:00.000Z\t8f507cfc\tERROR\t{words}\t{lambda}\n");
+        body(node.as_str(), "RangeError", "too far", "RangeError: too far\n    at f");
+    }
+    let written = format!("2026-11-24T12:00:00.000Z\t8f507cfc\tERROR\tgot\t{lambda}");
+    body(written.as_str(), "ERROR", &written, "NULL");
     let powertools = r#"{"level":"ERROR","message":"failed","error":{"name":"E","message":"inner","stack":"E: inner\n  at f"}}"#;
     body(powertools, "E", "failed", "E: inner\n  at f");
     body(r#"{"broken": "#, "ERROR", r#"{"broken": "#, "NULL");
