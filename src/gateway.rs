@@ -37,6 +37,7 @@ use crate::pipelines::Pipelines;
 use crate::processors::chain::ChainError;
 use crate::receivers::SharedIntake;
 use crate::receivers::admission::Admission;
+use crate::receivers::auth::{Authenticators, Tokens};
 use crate::receivers::otlp::OtlpReceiver;
 use crate::server::Listener;
 use crate::telemetry::{Health, Telemetry};
@@ -60,6 +61,8 @@ pub enum StartError {
     Log(#[from] crate::wal::OpenError),
     #[error("exporter `{exporter}`: {source}")]
     Exporter { exporter: String, source: crate::exporters::iceberg::ExporterError },
+    #[error("extension `{extension}`: {source}")]
+    Auth { extension: String, source: crate::receivers::auth::AuthError },
     #[error(transparent)]
     Receiver(#[from] crate::receivers::otlp::ReceiverError),
     #[error("cannot listen on {address} for {what}: {source}; is another gateway running?")]
@@ -112,6 +115,7 @@ impl Gateway {
             endpoints.spawn(admin.serve(listener, stop_endpoints.clone()));
         }
 
+        let authenticators = authenticators(&extensions)?;
         let admission = Arc::new(Admission::new(extensions.memory_limiter.requests()));
         let large = Arc::new(Semaphore::new(extensions.memory_limiter.large_requests()));
         let stop_receivers = CancellationToken::new();
@@ -120,7 +124,8 @@ impl Gateway {
             let id = id.to_string();
             let pipelines = built.pipelines.iter().filter(|pipeline| pipeline.receivers.contains(&id)).cloned().collect();
             let intake: SharedIntake = Arc::new(Pipelines::new(pipelines, built.wal.clone(), Arc::clone(&large)));
-            let receiver = OtlpReceiver::bind(&id, otlp, Arc::clone(&admission), intake, telemetry.receiver(&id))?;
+            let receiver =
+                OtlpReceiver::bind(&id, otlp, &authenticators, Arc::clone(&admission), intake, telemetry.receiver(&id))?;
             let addresses = receiver.local_addrs();
             for address in [addresses.grpc, addresses.http].into_iter().flatten() {
                 tracing::info!(receiver = %id, %address, "listening");
@@ -171,6 +176,14 @@ impl Gateway {
         let _ = tokio::time::timeout(Duration::from_secs(1), async { while self.endpoints.join_next().await.is_some() {} }).await;
         Ended::Drained { left }
     }
+}
+
+fn authenticators(extensions: &Extensions) -> Result<Authenticators, StartError> {
+    let load = |(id, config): (&String, _)| match Tokens::load(config) {
+        Ok(tokens) => Ok((id.clone(), Arc::new(tokens))),
+        Err(source) => Err(StartError::Auth { extension: id.clone(), source }),
+    };
+    extensions.bearertokenauth.iter().map(load).collect()
 }
 
 fn bind(what: &'static str, address: SocketAddr) -> Result<Listener, StartError> {

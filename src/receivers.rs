@@ -5,11 +5,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`admission`] | the byte budget: `Admission`, `MemoryPermit` |
+//! | [`auth`] | who may send: tokens, certificates |
 //! | [`otlp`] | the `otlp` receiver: gRPC and HTTP |
 //!
 //! Invariant: this room knows bytes, encodings and codes; it never looks into a record.
 
 pub mod admission;
+pub mod auth;
 pub mod otlp;
 
 use std::future::Future;

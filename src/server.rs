@@ -1,6 +1,6 @@
 //! One way to serve HTTP on a listener: bind, accept, bound, drain.
 //!
-//! HTTP/1.1 and HTTP/2 without TLS on one port or Unix socket (or HTTP/2 alone). Every receiver and endpoint of floe that speaks HTTP stands
+//! HTTP/1.1 and HTTP/2 on one port or Unix socket (or HTTP/2 alone), with TLS or without. Every receiver and endpoint of floe that speaks HTTP stands
 //! on it, so that what can be held open, for how long and in how much memory, is written once: in [`Limits`] and the constants below.
 //!
 //! | file | what it holds |
@@ -8,6 +8,7 @@
 //! | `address` | where a listener stands: a port, or the file of a Unix socket |
 //! | `connection` | one connection: what it speaks, how long it lives, why it is closed |
 //! | `shares` | the memory that connections may hold before anybody reads from them |
+//! | `tls` | certificate and key, read again when they change |
 //!
 //! Invariants: this room knows no path and no body; an error of one connection, or in accepting one, never ends the loop; what a peer has sent
 //! and nobody has read is within the share that its connection was given when it was accepted.
@@ -17,6 +18,7 @@ mod connection;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -43,6 +45,7 @@ use shares::Share;
 pub use address::Address;
 pub use connection::Closed;
 pub use shares::Shares;
+pub use tls::{Tls, TlsError};
 
 /// What a listener lets its peers hold. Past `connections` and `shares`, peers wait in the backlog of the kernel. A time that is `None` has no end.
 #[derive(Clone, Debug)]
@@ -71,6 +74,8 @@ pub struct Limits {
     /// Bytes of a connection that wait to be read, at most; fewer while many connections are open.
     pub window: u32,
     pub shares: Arc<Shares>,
+    /// Plain where there is none.
+    pub tls: Option<Arc<Tls>>,
     pub observer: Observer,
 }
 
@@ -115,6 +120,7 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(20),
             window: 64 << 10,
             shares: Shares::new(ENDPOINT_MEMORY),
+            tls: None,
             observer: Observer(None),
         }
     }
@@ -221,7 +227,13 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let hello = tokio::time::timeout(limits.preface_timeout, Guarded::hear(stream, limits.write_timeout));
+    let hello = tokio::time::timeout(limits.preface_timeout, async {
+        let stream = match &limits.tls {
+            Some(tls) => tls.accept(stream).await.map_err(|error| tracing::debug!(%error, "no TLS with a peer")).ok()?,
+            None => stream,
+        };
+        Guarded::hear(stream, limits.write_timeout).await
+    });
     let stream = tokio::select! {
         biased;
         () = shutdown.cancelled() => return None,

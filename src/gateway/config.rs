@@ -2,6 +2,7 @@
 
 mod check;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -16,6 +17,7 @@ use crate::exporters::iceberg::IcebergConfig;
 use crate::exporters::prometheus::PrometheusConfig;
 use crate::processors::ProcessorConfig;
 use crate::processors::map::MapConfig;
+use crate::receivers::auth::BearerTokenAuthConfig;
 use crate::receivers::otlp::OtlpConfig;
 use crate::signals::Signal;
 use crate::telemetry::{HealthCheckConfig, TelemetryConfig};
@@ -44,6 +46,7 @@ pub enum ExtensionConfig {
     HealthCheck(HealthCheckConfig),
     MemoryLimiter(MemoryLimiterConfig),
     Admin(AdminConfig),
+    BearerTokenAuth(BearerTokenAuthConfig),
 }
 
 /// `extensions.memory_limiter`: how much memory the gateway may take, as in the Collector's extension of that name.
@@ -138,13 +141,14 @@ impl Component for ExporterConfig {
 
 impl Component for ExtensionConfig {
     const WHAT: &'static str = "extension";
-    const KINDS: &'static [&'static str] = &["wal", "health_check", "memory_limiter", "admin"];
+    const KINDS: &'static [&'static str] = &["wal", "health_check", "memory_limiter", "admin", "bearertokenauth"];
 
     fn read<'de, D: Deserializer<'de>>(kind: &str, deserializer: D) -> Result<Self, D::Error> {
         match kind {
             "wal" => WalConfig::deserialize(deserializer).map(ExtensionConfig::Wal),
             "health_check" => HealthCheckConfig::deserialize(deserializer).map(ExtensionConfig::HealthCheck),
             "memory_limiter" => MemoryLimiterConfig::deserialize(deserializer).map(ExtensionConfig::MemoryLimiter),
+            "bearertokenauth" => BearerTokenAuthConfig::deserialize(deserializer).map(ExtensionConfig::BearerTokenAuth),
             _ => AdminConfig::deserialize(deserializer).map(ExtensionConfig::Admin),
         }
     }
@@ -154,6 +158,7 @@ impl Component for ExtensionConfig {
             "wal" => generator.subschema_for::<WalConfig>(),
             "health_check" => generator.subschema_for::<HealthCheckConfig>(),
             "memory_limiter" => generator.subschema_for::<MemoryLimiterConfig>(),
+            "bearertokenauth" => generator.subschema_for::<BearerTokenAuthConfig>(),
             _ => generator.subschema_for::<AdminConfig>(),
         }
     }
@@ -170,6 +175,9 @@ pub struct Extensions {
     pub health_check: Option<HealthCheckConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<AdminConfig>,
+    /// By their ids.
+    #[serde(flatten)]
+    pub bearertokenauth: BTreeMap<String, BearerTokenAuthConfig>,
 }
 
 impl Extensions {
@@ -183,8 +191,9 @@ impl Extensions {
             memory_limiter: MemoryLimiterConfig::default(),
             health_check: listed("health_check").then(HealthCheckConfig::default),
             admin: listed("admin").then(AdminConfig::default),
+            bearertokenauth: BTreeMap::new(),
         };
-        for (_, extension) in config.extensions.iter() {
+        for (id, extension) in config.extensions.iter() {
             match extension {
                 ExtensionConfig::Wal(config) => extensions.wal = config.clone(),
                 ExtensionConfig::HealthCheck(config) => {
@@ -192,6 +201,9 @@ impl Extensions {
                 }
                 ExtensionConfig::MemoryLimiter(config) => extensions.memory_limiter = config.clone(),
                 ExtensionConfig::Admin(config) => extensions.admin = extensions.admin.map(|_| config.clone()),
+                ExtensionConfig::BearerTokenAuth(config) => {
+                    drop(extensions.bearertokenauth.insert(id.to_string(), config.clone()));
+                }
             }
         }
         extensions
@@ -225,6 +237,7 @@ pub fn effective(config: &Config) -> Result<String, serde_json::Error> {
     let mut listed = vec!["wal", "memory_limiter"];
     listed.extend(extensions.health_check.is_some().then_some("health_check"));
     listed.extend(extensions.admin.is_some().then_some("admin"));
+    listed.extend(extensions.bearertokenauth.keys().map(String::as_str));
     let service = json!({
         "extensions": listed,
         "pipelines": config.service.pipelines.iter().map(|(id, pipeline)| (id.to_string(), json!(pipeline))).collect::<Map<_, _>>(),

@@ -33,8 +33,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::auth::{AuthConfig, Authenticators, TlsConfig};
 use super::{Reply, Request, SharedIntake};
-use crate::server::{Address, Limits, Listener, Observer};
+use crate::server::{Address, Limits, Listener, Observer, Tls, TlsError};
 use crate::signals::{Rejected, Signal};
 use crate::telemetry::{ReceiverMetrics, RequestOutcome};
 use config::{BufferSize, GrpcConfig, HttpConfig, bounded};
@@ -70,6 +71,13 @@ pub enum ReceiverError {
         #[source]
         source: io::Error,
     },
+    #[error("receiver `{id}`: `protocols.{protocol}.tls`")]
+    Tls {
+        id: String,
+        protocol: &'static str,
+        #[source]
+        source: TlsError,
+    },
 }
 
 /// Where both protocols hand their requests over.
@@ -91,10 +99,11 @@ struct Counted<'a> {
 }
 
 impl OtlpReceiver {
-    /// Binds every protocol of `config` at once. `id` is for messages.
+    /// Binds every protocol of `config` at once. `id` is for messages; `authenticators` has every extension that `auth` names.
     pub fn bind(
         id: &str,
         config: &OtlpConfig,
+        authenticators: &Authenticators,
         admission: Arc<Admission>,
         intake: SharedIntake,
         metrics: ReceiverMetrics,
@@ -104,16 +113,25 @@ impl OtlpReceiver {
             let bound = Listener::bind(address.clone());
             bound.map_err(|source| ReceiverError::Bind { id: id.to_owned(), protocol, address: address.clone(), source })
         };
+        let tls = |protocol, config: &Option<TlsConfig>, speaks| {
+            let Some(TlsConfig { cert_file, key_file, reload_interval }) = config else { return Ok(None) };
+            let loaded = Tls::load(cert_file, key_file, speaks, reload_interval.get());
+            loaded.map(|tls| Some(Arc::new(tls))).map_err(|source| ReceiverError::Tls { id: id.to_owned(), protocol, source })
+        };
+        let tokens = |auth: &Option<AuthConfig>| authenticators.get(&auth.as_ref()?.authenticator).cloned();
         let grpc = |config: &GrpcConfig| {
-            let limit = config.max_recv_msg_size_mib.in_memory();
-            let service = Grpc { desk: Arc::clone(&desk), limit, read_timeout: bounded(config.read_timeout) };
-            Ok((listen("grpc", &config.endpoint)?, grpc_limits(config, &desk), Arc::new(service)))
+            let (limit, read_timeout) = (config.max_recv_msg_size_mib.in_memory(), bounded(config.read_timeout));
+            let service = Grpc { desk: Arc::clone(&desk), limit, read_timeout, tokens: tokens(&config.auth) };
+            let limits = Limits { tls: tls("grpc", &config.tls, &[b"h2"])?, ..grpc_limits(config, &desk) };
+            Ok((listen("grpc", &config.endpoint)?, limits, Arc::new(service)))
         };
         let http = |config: &HttpConfig| {
             let limit = config.max_request_body_size.in_memory();
             let read_timeout = bounded(config.read_timeout);
-            let service = Http { desk: Arc::clone(&desk), cors: Cors::new(&config.cors), limit, read_timeout };
-            Ok((listen("http", &config.endpoint)?, http_limits(config, &desk), Arc::new(service)))
+            let cors = Cors::new(&config.cors);
+            let service = Http { desk: Arc::clone(&desk), cors, limit, read_timeout, tokens: tokens(&config.auth) };
+            let limits = Limits { tls: tls("http", &config.tls, &[b"h2", b"http/1.1"])?, ..http_limits(config, &desk) };
+            Ok((listen("http", &config.endpoint)?, limits, Arc::new(service)))
         };
         let grpc = config.protocols.grpc.as_ref().map(grpc).transpose()?;
         let http = config.protocols.http.as_ref().map(http).transpose()?;

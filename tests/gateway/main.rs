@@ -40,3 +40,4 @@ mod privacy;
 mod prometheus;
 mod routes;
 mod rules;
+mod secured;

@@ -1,6 +1,6 @@
 //! What must hold between the sections: ids are defined, tables have one writer, columns one type, rows a way.
 
-use super::{Config, ExporterConfig, maps_to, signal_of};
+use super::{Config, ExporterConfig, ExtensionConfig, ReceiverConfig, maps_to, signal_of};
 use crate::config::document::PipelineRefs;
 use crate::config::error::did_you_mean;
 use crate::config::{Component as _, ComponentId, ConfigError, Place, Placed};
@@ -13,16 +13,18 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::at(&pipelines.place, "service.pipelines is empty, expected traces, logs or metrics"));
     }
     check_extensions(config)?;
+    check_authenticators(config)?;
     check_destinations(config)?;
     check_additions(config)?;
     pipelines.iter().try_for_each(|(id, pipeline)| check_pipeline(config, id, pipeline))
 }
 
-/// One extension of a kind, because each is one thing of the process; and only what exists can be listed.
+/// One extension of a kind, because each but `bearertokenauth` is one thing of the process; and only what exists can be listed.
 fn check_extensions(config: &Config) -> Result<(), ConfigError> {
     let mut seen: Vec<(&ComponentId, &Place)> = Vec::new();
     for (id, place) in config.extensions.ids().zip(config.extensions.places()) {
-        if let Some((first, at)) = seen.iter().find(|(other, _)| other.kind() == id.kind()) {
+        let many = id.kind() == "bearertokenauth";
+        if let Some((first, at)) = seen.iter().find(|(other, _)| other.kind() == id.kind() && !many) {
             let message =
                 format!("extension `{id}` is a second `{}`, the first is `{first}` at {at}; keep one of them", id.kind());
             return Err(ConfigError::at(place, message));
@@ -34,6 +36,38 @@ fn check_extensions(config: &Config) -> Result<(), ConfigError> {
         let implied = super::ExtensionConfig::KINDS.contains(&listed.to_string().as_str());
         if !implied && config.extensions.get(listed).is_none() {
             return Err(undefined("service.extensions", "extension", listed, config.extensions.ids()));
+        }
+    }
+    Ok(())
+}
+
+/// Tokens that say something, and `auth` that names an extension which is on.
+fn check_authenticators(config: &Config) -> Result<(), ConfigError> {
+    for ((id, extension), place) in config.extensions.iter().zip(config.extensions.places()) {
+        if let ExtensionConfig::BearerTokenAuth(settings) = extension
+            && let Some(why) = settings.contradiction()
+        {
+            return Err(ConfigError::at(place, format!("extension `{id}`: {why}")));
+        }
+    }
+    let on = super::Extensions::of(config).bearertokenauth;
+    for ((id, ReceiverConfig::Otlp(otlp)), place) in config.receivers.iter().zip(config.receivers.places()) {
+        let grpc = otlp.protocols.grpc.as_ref().and_then(|grpc| grpc.auth.as_ref());
+        let http = otlp.protocols.http.as_ref().and_then(|http| http.auth.as_ref());
+        for auth in [grpc, http].into_iter().flatten() {
+            let listed = config.service.extensions.as_ref();
+            let listed = listed.is_none_or(|list| list.iter().any(|id| id.to_string() == auth.authenticator));
+            if !on.contains_key(&auth.authenticator) {
+                let message = format!(
+                    "receiver `{id}`: `auth.authenticator` names `{}`, expected an extension `bearertokenauth` or `bearertokenauth/name`",
+                    auth.authenticator
+                );
+                return Err(ConfigError::at(place, message));
+            }
+            if !listed {
+                let message = format!("receiver `{id}`: `{}` is not listed in `service.extensions`", auth.authenticator);
+                return Err(ConfigError::at(place, message));
+            }
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::cors::CorsConfig;
 use crate::config::{ByteSize, Span};
+use crate::receivers::auth::{AuthConfig, TlsConfig};
 use crate::server::Address;
 
 /// `otlp: { protocols: { grpc: { … }, http: { … } } }`. Without `protocols`: both, with their defaults.
@@ -54,6 +55,10 @@ pub struct GrpcConfig {
     pub max_connections: u32,
     /// For a request to come in whole. Default 30s.
     pub read_timeout: Span,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// `grpc.keepalive`. There is no `enforcement_policy`: the HTTP/2 server does not let us count pings.
@@ -102,6 +107,10 @@ pub struct HttpConfig {
     pub idle_timeout: Span,
     /// Connections open at once; more wait. Default 1024.
     pub max_connections: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// What the endpoint is; says no more than the endpoint itself.
@@ -179,6 +188,8 @@ impl Default for GrpcConfig {
             keepalive: KeepaliveConfig::default(),
             max_connections: 1024,
             read_timeout: Span::seconds(30),
+            auth: None,
+            tls: None,
         }
     }
 }
@@ -195,6 +206,8 @@ impl Default for HttpConfig {
             write_timeout: Span::seconds(30),
             idle_timeout: Span::seconds(90),
             max_connections: 1024,
+            auth: None,
+            tls: None,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::inflate::Coding;
 use super::reply::{self, GrpcReply, Refusal};
 use crate::receivers::Request as Export;
 use crate::receivers::admission::MemoryPermit;
+use crate::receivers::auth::Tokens;
 use crate::signals::{Encoding, Rejected, Signal};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -33,6 +34,8 @@ pub struct Grpc {
     pub limit: usize,
     /// For a request to come in whole; `None` waits for ever.
     pub read_timeout: Option<Duration>,
+    /// Who may send; anybody where there is none.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 impl Grpc {
@@ -67,6 +70,9 @@ impl Grpc {
         }
         if !is_grpc(&head.headers) {
             return Err(Refusal::ContentType);
+        }
+        if self.tokens.as_ref().is_some_and(|tokens| !tokens.admit(&head.headers)) {
+            return Err(Refusal::Unauthenticated);
         }
         let signal = signal.ok_or(Refusal::Path)?;
         let export = self.export(signal, head, body);

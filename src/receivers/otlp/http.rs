@@ -15,6 +15,7 @@ use super::cors::Cors;
 use super::inflate::Coding;
 use super::reply::{self, HttpReply, Refusal};
 use crate::receivers::Request as Export;
+use crate::receivers::auth::Tokens;
 use crate::signals::{Encoding, Rejected, Signal};
 
 /// How long, and for how many bytes, a refused body is still read over HTTP/1.1, and thrown away.
@@ -29,6 +30,8 @@ pub struct Http {
     pub limit: usize,
     /// For a request to come in whole; `None` waits for ever.
     pub read_timeout: Option<Duration>,
+    /// Who may send; anybody where there is none.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 impl Http {
@@ -73,6 +76,9 @@ impl Http {
         head: &Parts,
         body: &mut Incoming,
     ) -> Result<HttpReply, Refusal> {
+        if self.tokens.as_ref().is_some_and(|tokens| !tokens.admit(&head.headers)) {
+            return Err(Refusal::Unauthenticated);
+        }
         let signal = signal.ok_or(Refusal::Path)?;
         if head.method != Method::POST {
             return Err(Refusal::Method);

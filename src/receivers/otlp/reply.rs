@@ -9,6 +9,7 @@
 //! | too large | 413 | `RESOURCE_EXHAUSTED` without `RetryInfo` |
 //! | sent too slowly, or past its `grpc-timeout` | 503, `Retry-After` | `DEADLINE_EXCEEDED` |
 //! | of another content type or coding | 415 | HTTP 415; `UNIMPLEMENTED`, `grpc-accept-encoding` |
+//! | without a token that is known | 401, `WWW-Authenticate` | `UNAUTHENTICATED` |
 //! | of another path or method | 404, 405 with `Allow` | `UNIMPLEMENTED`, HTTP 405 |
 //! | framed wrongly (gRPC) | | `INTERNAL` |
 //! | lost by a fault of ours | 500 | `INTERNAL` |
@@ -21,7 +22,7 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::WithTrailers;
 use http_body_util::{BodyExt, Either, Empty, Full};
@@ -65,6 +66,8 @@ pub enum Refusal {
     Method,
     #[error("expected an OTLP path (/v1/traces, /v1/logs, /v1/metrics, or Export of a collector service), found another")]
     Path,
+    #[error("expected a token that this gateway knows in the header `authorization`, found none or another")]
+    Unauthenticated,
     #[error("expected one gRPC message: {0}")]
     Framing(&'static str),
     #[error("the request ended before its body did")]
@@ -109,6 +112,7 @@ impl Refusal {
             Refusal::TooLarge { .. } | Refusal::PastBudget { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
             Refusal::TooSlow(_) | Refusal::Deadline => (StatusCode::SERVICE_UNAVAILABLE, Code::DeadlineExceeded),
             Refusal::Coding | Refusal::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+            Refusal::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
             Refusal::Path => (StatusCode::NOT_FOUND, Code::Unimplemented),
             Refusal::Framing(_) => (StatusCode::BAD_REQUEST, Code::Internal),
@@ -130,6 +134,7 @@ impl Refusal {
             Refusal::Deadline => (Aborted, "deadline"),
             Refusal::Coding => (Invalid, "content_encoding"),
             Refusal::ContentType => (Invalid, "content_type"),
+            Refusal::Unauthenticated => (Invalid, "auth"),
             Refusal::Method => (Invalid, "method"),
             Refusal::Path => (Invalid, "path"),
             Refusal::Framing(_) => (Invalid, "framing"),
@@ -176,6 +181,7 @@ pub fn http_refused(encoding: Option<Encoding>, refusal: &Refusal) -> HttpReply 
     }
     match refusal {
         Refusal::Method => drop(headers.insert(ALLOW, HeaderValue::from_static("POST"))),
+        Refusal::Unauthenticated => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         // RFC 9110, 15.5.16: says that it was the coding, and which ones are taken.
         Refusal::Coding => drop(headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED))),
         _ => {}

@@ -108,7 +108,15 @@ fn start_with(setup: Setup, mut config: OtlpConfig) -> Running {
     let admission = Arc::new(Admission::new(setup.budget));
     let pipelines = Arc::new(Pipelines { answer: setup.answer, delay: setup.delay, seen: Mutex::default() });
     let telemetry = Telemetry::new();
-    let receiver = OtlpReceiver::bind("otlp", &config, admission.clone(), pipelines.clone(), telemetry.receiver("otlp")).unwrap();
+    let receiver = OtlpReceiver::bind(
+        "otlp",
+        &config,
+        &Authenticators::new(),
+        admission.clone(),
+        pipelines.clone(),
+        telemetry.receiver("otlp"),
+    )
+    .unwrap();
     let (addrs, shutdown) = (receiver.local_addrs(), CancellationToken::new());
     let server = tokio::spawn(receiver.serve(shutdown.clone()));
     Running { addrs, admission, pipelines, telemetry, shutdown, server }
@@ -217,7 +225,9 @@ fn a_taken_address_is_refused_with_what_to_do() {
     config.protocols.http.as_mut().unwrap().endpoint = taken.local_addr().unwrap().into();
     let pipelines = Arc::new(Pipelines { answer: Answer::Accept, delay: Duration::ZERO, seen: Mutex::default() });
     let admission = Arc::new(Admission::new(ByteSize::mib(1)));
-    let error = OtlpReceiver::bind("otlp/a", &config, admission, pipelines, Telemetry::new().receiver("otlp/a")).unwrap_err();
+    let error =
+        OtlpReceiver::bind("otlp/a", &config, &Authenticators::new(), admission, pipelines, Telemetry::new().receiver("otlp/a"))
+            .unwrap_err();
     assert!(error.to_string().starts_with("receiver `otlp/a` cannot listen on 127.0.0.1:"), "{error}");
     assert!(error.to_string().ends_with("set another `protocols.http.endpoint`"), "{error}");
 }
