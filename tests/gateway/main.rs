@@ -41,3 +41,4 @@ mod prometheus;
 mod routes;
 mod rules;
 mod secured;
+mod spark;
