@@ -4,6 +4,7 @@ mod check;
 mod components;
 mod flush;
 mod print_config;
+mod replay;
 mod run;
 mod sanitize;
 mod schema;
@@ -53,6 +54,15 @@ enum Command {
     Status,
     /// Have a running gateway commit what it holds, now
     Flush,
+    /// Bring dead letters back into the log of a running gateway: rows that did not fit their table, or were moved out of the log
+    Replay {
+        /// Files to bring back, as `--list` names them; else all
+        #[arg(value_name = "FILE", conflicts_with = "list")]
+        files: Vec<String>,
+        /// Show the files, with the reasons why their rows are there
+        #[arg(long)]
+        list: bool,
+    },
     /// Print the configuration that is in effect, with every default, and without secrets
     PrintConfig,
     /// List the receivers, processors, exporters and extensions of this build
@@ -81,6 +91,8 @@ impl Cli {
             Command::Tables => tables::tables(&config()?),
             Command::Status => status::status(&config()?),
             Command::Flush => flush::flush(&config()?),
+            Command::Replay { list: true, .. } => replay::list(&config()?),
+            Command::Replay { files, .. } => replay::replay(&config()?, files),
             Command::PrintConfig => print_config::print_config(&config()?),
             Command::Components => components::components(),
             Command::Sanitize { processor } => {

@@ -53,6 +53,10 @@ named! {
         DuringReopenRewrite = "during_reopen_rewrite",
         /// The empty first commit is applied, and not recorded.
         DuringEnrol = "during_enrol",
+        /// Rows that do not fit are in a file, and no intent names it.
+        AfterDeadLetter = "after_dead_letter",
+        /// The journal says that dead letters are back, and their segment is not in its place.
+        DuringReplay = "during_replay",
     }
 }
 

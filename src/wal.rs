@@ -18,6 +18,7 @@
 //! | `group_commit` | the one thread that owns the files |
 //! | `window` | request hashes of the last minutes |
 //! | `reader` | a stream's rows, in order |
+//! | [`dead_letters`] | rows that fit no table or were moved out, and how they come back |
 //! | `storage` | the seam to the disk; tests fill it, break it, cut its power |
 //! | [`offline`] | what a person does to a log that no gateway has: look, resolve, rehome |
 //!
@@ -30,6 +31,7 @@
 //! journal.0  journal.1            the commit journal; the one with the higher generation counts
 //! 00000000000000000001.segment    records; the name is the first position it may hold
 //! damaged/                        bytes that could not be read, under the name of their segment
+//! dead/                           dead letters, see [`dead_letters`]
 //! *.unfinished                    not yet in its place; removed at open
 //! ```
 //! A segment is a header, then frames up to the end of the file.
@@ -51,11 +53,14 @@
 //!          8  4  version, 1                      4  4  length of the content
 //!         12  8  generation                      8  4  checksum of length and content, seeded
 //!         20 16  writer id                      12  …  content: u8 kind, then
-//!         36  4  length of the first entries        1  intent    stream, commit, table, above, to, parent?, sequence, files
-//!         40  4  checksum of them                   2  recorded  stream, position, commit, table, floor
+//!         36  4  length of the first entries        1  intent    stream, commit, table, above, to, parent?, sequence, files, letters?
+//!         40  4  checksum of them                   2  recorded  stream, position, commit, table, floor, letters?
 //!         44  4  checksum of the above              3  damaged   first position, last position
 //!                                                   4  requests  of released segments: hash, position, ms since 1970
 //!                                                   5  void      stream; its open intents were not applied
+//!                                                   6  replayed  file of dead letters, first position of the segment it became
+//!                                                   7  orphaned  stream, ms since 1970, files that only lost attempts name
+//!                                                   8  swept     stream, ms since 1970; its orphans up to then are deleted
 //! ```
 //!
 //! # Key ideas
@@ -89,6 +94,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 pub mod config;
+pub mod dead_letters;
 mod directory;
 pub mod error;
 mod frame;
@@ -106,6 +112,7 @@ mod tests;
 mod window;
 
 pub use config::{Fsync, RetryWindow, WalConfig};
+pub use dead_letters::{Letter, LetterWriter, Letters, LettersError};
 pub use error::{AppendError, JournalError, OfflineError, OpenError, ReadError};
 pub use reader::{ReadBatch, Reader};
 
@@ -198,6 +205,16 @@ pub struct Intent {
     pub parent: Option<i64>,
     pub parent_sequence: i64,
     pub files: Vec<String>,
+    /// The rows of the batch that do not fit the table.
+    pub letters: Option<Letters>,
+}
+
+/// Files in a warehouse that no snapshot will ever name (rule 18).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphans {
+    /// When another attempt for their rows was recorded, in milliseconds since 1970.
+    pub at: u64,
+    pub files: Vec<String>,
 }
 
 /// What was found when the log was opened.
@@ -229,7 +246,8 @@ pub struct Damage {
     pub file: Option<std::path::PathBuf>,
 }
 
-/// The second law of conservation for one stream, in rows since the log was opened: logged = committed + held + damaged.
+/// The second law of conservation for one stream, in rows since the log was opened: logged = committed + held + dead-lettered +
+/// damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamLedger {
     pub stream: String,
@@ -237,7 +255,10 @@ pub struct StreamLedger {
     pub logged: u64,
     pub committed: u64,
     pub held: u64,
+    pub dead_lettered: u64,
     pub damaged: u64,
+    /// Rows in files of dead letters, also of earlier processes, that wait for a replay.
+    pub letters: u64,
 }
 
 /// A handle to the log; all of them are the same log. When the last one is dropped, its thread ends.
@@ -325,8 +346,12 @@ impl Wal {
     /// Writes down that a commit was applied; it is on the disk when this returns (rule 16). The stream's intents are dropped, and
     /// segments that no stream needs any more are removed (rule 17).
     pub async fn record(&self, stream: StreamId, recorded: Recorded) -> Result<(), JournalError> {
+        self.record_with(stream, recorded, None).await
+    }
+
+    async fn record_with(&self, stream: StreamId, recorded: Recorded, letters: Option<Letters>) -> Result<(), JournalError> {
         let split = self.split(stream, recorded.position).await?;
-        self.journal(|reply| Command::Record { stream, recorded, split, reply }).await
+        self.journal(|reply| Command::Record { stream, recorded, split, letters, reply }).await
     }
 
     /// The last recorded commit of the stream.

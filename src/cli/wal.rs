@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use crate::gateway::config::{Config, Extensions};
-use crate::wal::offline::{self, Inspection, StreamInfo, Verdict};
+use crate::wal::offline::{self, Inspection, Leftovers, StreamInfo, Verdict};
 use crate::wal::{Position, WalConfig};
 
 #[derive(Debug, Subcommand)]
@@ -54,7 +54,10 @@ pub(super) fn wal(config: &Config, command: &WalCommand) -> anyhow::Result<ExitC
     let config = Extensions::of(config).wal;
     let mut out = stdout().lock();
     match command {
-        WalCommand::Inspect => print(&mut out, &offline::inspect(&config)?)?,
+        WalCommand::Inspect => {
+            print(&mut out, &offline::inspect(&config)?)?;
+            print_leftovers(&mut out, &offline::leftovers(&config)?)?;
+        }
         WalCommand::Rehome { from, to } => rehome(&mut out, &config, *from, to.clone())?,
         WalCommand::Resolve(Resolve { table, committed, .. }) => {
             let verdict = committed.map_or(Verdict::Replay, Verdict::Committed);
@@ -89,6 +92,27 @@ fn print(out: &mut impl Write, log: &Inspection) -> std::io::Result<()> {
         writeln!(out, "  damaged: {} to {}", first.0, last.0)?;
     }
     log.streams.iter().try_for_each(|stream| print_stream(out, stream))
+}
+
+fn print_leftovers(out: &mut impl Write, left: &Leftovers) -> std::io::Result<()> {
+    for (stream, orphans) in &left.orphans {
+        writeln!(out, "{stream}: {} files of overtaken commits, in no snapshot", orphans.files.len())?;
+        for file in &orphans.files {
+            writeln!(out, "    {file}")?;
+        }
+    }
+    for letters in &left.letters {
+        match letters {
+            Ok(file) => {
+                writeln!(out, "{}: {} rows in dead letters {}", file.stream, file.letters.rows, file.letters.file)?;
+                for (reason, rows) in &file.reasons {
+                    writeln!(out, "    {rows} rows: {reason}")?;
+                }
+            }
+            Err(error) => writeln!(out, "{error}")?,
+        }
+    }
+    Ok(())
 }
 
 fn print_stream(out: &mut impl Write, stream: &StreamInfo) -> std::io::Result<()> {

@@ -124,7 +124,9 @@ impl IcebergExporter {
                 encoder: encoder.clone(),
                 file: config.file,
                 committer: Committer::new(cut, wal.recorded(stream), wal.intents(stream))
-                    .going_on_from(wal.recorded_at_open().to_vec()),
+                    .going_on_from(wal.recorded_at_open().to_vec())
+                    .moving_out_after(config.dead_letter.after.map(crate::config::Span::get)),
+                orphan_grace: config.commit.orphan_grace.get(),
                 shared: Arc::clone(&shared),
                 name: format!("{id}:{}", table.name()),
             };

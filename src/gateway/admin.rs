@@ -6,11 +6,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tower_service::Service;
+use uuid::Uuid;
 
+use crate::clock;
 use crate::exporters::iceberg::IcebergExporter;
 use crate::server::{Limits, Listener};
 use crate::telemetry::Telemetry;
-use crate::wal::Wal;
+use crate::wal::{LettersError, Wal, dead_letters};
 
 /// The messages and the service, generated from `proto/admin.proto`.
 #[allow(clippy::pedantic, missing_debug_implementations, reason = "generated code")]
@@ -19,7 +21,10 @@ pub mod proto {
 }
 
 use proto::admin_server::{Admin, AdminServer};
-use proto::{Destination, FlushReply, FlushRequest, PipelineRecords, StatusReply, StatusRequest};
+use proto::{
+    DeadLettersReply, DeadLettersRequest, Destination, FlushReply, FlushRequest, LetterFile, PipelineRecords, Reason,
+    ReplayReply, ReplayRequest, StatusReply, StatusRequest,
+};
 
 /// Answers `floe status` and `floe flush`.
 #[derive(Clone, Debug)]
@@ -44,6 +49,12 @@ impl AdminService {
         listener.serve(Limits { connections: 16, http2_only: true, ..Limits::default() }, handler, shutdown).await;
     }
 
+    async fn letter_files(&self) -> Result<Vec<Result<dead_letters::LetterFile, LettersError>>, Status> {
+        let wal = self.wal.clone();
+        let read = tokio::task::spawn_blocking(move || wal.dead_letters()).await;
+        read.map_err(|_| Status::internal("the files of dead letters could not be read"))
+    }
+
     fn destinations(&self) -> Vec<Destination> {
         let ledgers = self.wal.ledger();
         let mut destinations = Vec::new();
@@ -62,6 +73,10 @@ impl AdminService {
                     held_bytes: status.held.bytes,
                     watermark: status.watermark.0,
                     last_error: status.last_error.unwrap_or_default(),
+                    dead_lettered_rows: ledger.dead_lettered,
+                    waiting_letters: ledger.letters,
+                    oldest_millis: status.held.oldest.map_or(0, |since| millis(clock::now().saturating_duration_since(since))),
+                    last_commit_millis: status.last_commit.map_or(0, |commit| commit.at / 1_000_000),
                 });
             }
         }
@@ -102,5 +117,62 @@ impl Admin for AdminService {
             }
         }
         Ok(Response::new(FlushReply { committed_rows: committed() - before, failures }))
+    }
+
+    async fn dead_letters(&self, _: Request<DeadLettersRequest>) -> Result<Response<DeadLettersReply>, Status> {
+        let mut reply = DeadLettersReply::default();
+        for found in self.letter_files().await? {
+            match found {
+                Ok(file) => reply.files.push(letter_file(file)),
+                Err(error) => reply.failures.push(error.to_string()),
+            }
+        }
+        Ok(Response::new(reply))
+    }
+
+    async fn replay(&self, request: Request<ReplayRequest>) -> Result<Response<ReplayReply>, Status> {
+        let mut reply = ReplayReply::default();
+        let asked = request.into_inner().files;
+        let mut files = Vec::new();
+        for text in &asked {
+            match text.parse::<Uuid>() {
+                Ok(file) => files.push(file),
+                Err(_) => {
+                    reply.failures.push(format!("`{text}` names no file: expected a UUID, as `floe replay --list` shows it"))
+                }
+            }
+        }
+        if asked.is_empty() {
+            for found in self.letter_files().await? {
+                match found {
+                    Ok(file) => files.push(file.letters.file),
+                    Err(error) => reply.failures.push(error.to_string()),
+                }
+            }
+        }
+        for file in files {
+            match self.wal.replay(file).await {
+                Ok(rows) => reply.rows += rows,
+                Err(error) => reply.failures.push(format!("{file}: {error}")),
+            }
+        }
+        Ok(Response::new(reply))
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn letter_file(file: dead_letters::LetterFile) -> LetterFile {
+    let (exporter, table) = file.stream.rsplit_once(':').unwrap_or((&file.stream, ""));
+    LetterFile {
+        file: file.letters.file.to_string(),
+        exporter: exporter.to_owned(),
+        table: table.to_owned(),
+        rows: file.letters.rows,
+        first_position: file.first.0,
+        last_position: file.last.0,
+        reasons: file.reasons.into_iter().map(|(reason, rows)| Reason { reason, rows }).collect(),
     }
 }

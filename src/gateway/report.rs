@@ -68,6 +68,8 @@ fn destination(exporter: &str, status: &TableStatus, ledger: &StreamLedger) -> D
         logged: ledger.logged,
         committed: ledger.committed,
         held: ledger.held,
+        dead_lettered: ledger.dead_lettered,
+        letters: ledger.letters,
         damaged: ledger.damaged,
         held_bytes: status.held.bytes,
         oldest_seconds: waited.unwrap_or_default().as_secs_f64(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,42 @@ impl Layout {
     pub fn decode_conformed(&self, bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, LayoutError> {
         conform(&self.decode(bytes)?, schema)
     }
+
+    /// The rows that the schema takes, and beside them those that have a value in a column whose type is another one there.
+    ///
+    /// # Errors
+    /// When the bytes are no batch of this layout: then none of its rows fits anywhere.
+    pub fn divide(&self, bytes: &[u8], schema: &SchemaRef) -> Result<(RecordBatch, Option<Unfit>), LayoutError> {
+        let batch = self.decode(bytes)?;
+        let changed = match conform(&batch, schema) {
+            Ok(fits) => return Ok((fits, None)),
+            Err(changed) => changed,
+        };
+        let stored = self.schema.fields().iter().zip(batch.columns());
+        let clashes = stored
+            .filter(|(field, _)| schema.field_with_name(field.name()).is_ok_and(|now| now.data_type() != field.data_type()));
+        let clashes: Vec<&ArrayRef> = clashes.map(|(_, array)| array).collect();
+        let is_unfit = |row: usize| clashes.iter().any(|array| array.is_valid(row));
+        let unfit: BooleanArray = (0..batch.num_rows()).map(|row| Some(is_unfit(row))).collect();
+        let fit: BooleanArray = (0..batch.num_rows()).map(|row| Some(!is_unfit(row))).collect();
+        let select = |mask: &BooleanArray| {
+            arrow_select::filter::filter_record_batch(&batch, mask).map_err(|error| LayoutError::Schema(error.to_string()))
+        };
+        let unfit = select(&unfit)?;
+        let mut bytes = Vec::new();
+        encode(&unfit, &mut bytes);
+        let rows = u32::try_from(unfit.num_rows()).unwrap_or(u32::MAX);
+        Ok((conform(&select(&fit)?, schema)?, Some(Unfit { rows, bytes, reason: changed.to_string() })))
+    }
+}
+
+/// Rows of the log that do not fit their table, in the layout they have there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    pub rows: u32,
+    pub bytes: Vec<u8>,
+    /// Names columns and types, never a value.
+    pub reason: String,
 }
 
 /// Brings a batch to another schema: a missing column is NULL, an unknown one is dropped.
@@ -170,25 +206,30 @@ fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> RecordBat
 impl Cleared {
     /// Appends the rows as they lie in the log, in the layout of [`schema_bytes`] for their table and schema.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let rows = self.rows();
-        put_varint(out, rows as u64);
-        for (index, array) in self.batch().columns().iter().enumerate() {
-            let Some(kind) = ColumnType::of(array.data_type()) else { continue };
-            if !put_tag(out, array.as_ref(), index == 0) {
-                continue;
+        encode(self.batch(), out);
+    }
+}
+
+/// Private: what is encoded was cleared, or comes from the log.
+fn encode(batch: &RecordBatch, out: &mut Vec<u8>) {
+    let rows = batch.num_rows();
+    put_varint(out, rows as u64);
+    for (index, array) in batch.columns().iter().enumerate() {
+        let Some(kind) = ColumnType::of(array.data_type()) else { continue };
+        if !put_tag(out, array.as_ref(), index == 0) {
+            continue;
+        }
+        match kind {
+            ColumnType::String => put_text(out, array.as_ref()),
+            ColumnType::Boolean => {
+                let values = array.as_boolean();
+                put_bits(out, rows, |row| values.is_valid(row) && values.value(row));
             }
-            match kind {
-                ColumnType::String => put_text(out, array.as_ref()),
-                ColumnType::Boolean => {
-                    let values = array.as_boolean();
-                    put_bits(out, rows, |row| values.is_valid(row) && values.value(row));
-                }
-                ColumnType::Timestamp => put_numbers::<TimestampMicrosecondType, 8>(out, array.as_ref(), i64::to_le_bytes),
-                ColumnType::Long => put_numbers::<Int64Type, 8>(out, array.as_ref(), i64::to_le_bytes),
-                ColumnType::Double => put_numbers::<Float64Type, 8>(out, array.as_ref(), f64::to_le_bytes),
-                ColumnType::Int => put_numbers::<Int32Type, 4>(out, array.as_ref(), i32::to_le_bytes),
-                ColumnType::Date => put_numbers::<Date32Type, 4>(out, array.as_ref(), i32::to_le_bytes),
-            }
+            ColumnType::Timestamp => put_numbers::<TimestampMicrosecondType, 8>(out, array.as_ref(), i64::to_le_bytes),
+            ColumnType::Long => put_numbers::<Int64Type, 8>(out, array.as_ref(), i64::to_le_bytes),
+            ColumnType::Double => put_numbers::<Float64Type, 8>(out, array.as_ref(), f64::to_le_bytes),
+            ColumnType::Int => put_numbers::<Int32Type, 4>(out, array.as_ref(), i32::to_le_bytes),
+            ColumnType::Date => put_numbers::<Date32Type, 4>(out, array.as_ref(), i32::to_le_bytes),
         }
     }
 }

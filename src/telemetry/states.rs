@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::source::{Labels, Sample};
 
-/// The second law of conservation for one exporter and table, in rows: logged = committed + held + damaged.
+/// The second law of conservation for one exporter and table, in rows: logged = committed + held + dead-lettered + damaged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DestinationRows {
     pub exporter: String,
@@ -12,7 +12,10 @@ pub struct DestinationRows {
     pub logged: u64,
     pub committed: u64,
     pub held: u64,
+    pub dead_lettered: u64,
     pub damaged: u64,
+    /// Rows in files of dead letters that wait for a replay.
+    pub letters: u64,
     pub held_bytes: u64,
     /// Seconds that the oldest held row has waited; 0 where none is held.
     pub oldest_seconds: f64,
@@ -78,11 +81,19 @@ fn with(labels: &Labels, name: &'static str, value: &'static str) -> Labels {
 impl DestinationRows {
     pub fn samples(&self, out: &mut Vec<Sample>) {
         let labels = destination(&self.exporter, self.table);
-        let states = [("logged", self.logged), ("committed", self.committed), ("held", self.held), ("damaged", self.damaged)];
+        let states = [
+            ("logged", self.logged),
+            ("committed", self.committed),
+            ("held", self.held),
+            ("dead_lettered", self.dead_lettered),
+            ("damaged", self.damaged),
+        ];
         for (state, rows) in states {
-            let help = "Rows by state; logged = committed + held + damaged";
+            let help = "Rows by state; logged = committed + held + dead_lettered + damaged";
             out.push(Sample::gauge("floe_destination_rows", help, with(&labels, "state", state), double(rows)));
         }
+        let help = "Rows in files of dead letters that wait for a replay";
+        out.push(Sample::gauge("floe_dead_letter_rows", help, labels.clone(), double(self.letters)));
         let bytes = double(self.held_bytes);
         out.push(Sample::gauge("floe_destination_held_bytes", "Bytes in the log that wait for a commit", labels.clone(), bytes));
         let help = "How long the oldest held row has waited";

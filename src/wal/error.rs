@@ -91,6 +91,8 @@ pub enum JournalError {
     Ahead { asked: Position, last: Position },
     #[error("no stream {} in the log", .0.0)]
     UnknownStream(StreamId),
+    #[error("the outcome of a commit is open, and its rows may be in the table")]
+    OpenIntents,
     #[error("the rows up to the recorded position cannot be counted")]
     Count(#[from] ReadError),
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::config::{Fsync, WalConfig};
+use super::dead_letters::{self, Kind, Letters, LettersError};
 use super::error::{AppendError, JournalError};
 use super::frame::{EntryHead, Head, Header, Seed};
 use super::journal::{Fact, Failure, Journal, MAX_LIVE};
@@ -20,7 +21,7 @@ use super::segment;
 use super::state::{Amount, Extent, Logged, Segment, Share, Shared};
 use super::storage::LogFile;
 use super::window::Window;
-use super::{Appended, Durable, Fingerprint, Intent, Payload, Position, Recorded, Stream, StreamId};
+use super::{Appended, Durable, Fingerprint, Intent, Orphans, Payload, Position, Recorded, Stream, StreamId};
 use crate::clock;
 use crate::faults::{self, Naive, Point};
 
@@ -43,6 +44,21 @@ pub(super) enum Command {
         stream: StreamId,
         recorded: Recorded,
         split: Amount,
+        /// Of rows that were moved out; those of a commit stand in its intent.
+        letters: Option<Letters>,
+        reply: Reply<(), JournalError>,
+    },
+    Replay {
+        letters: Letters,
+        reply: Reply<u64, LettersError>,
+    },
+    Orphans {
+        stream: StreamId,
+        reply: oneshot::Sender<Vec<Orphans>>,
+    },
+    Swept {
+        stream: StreamId,
+        at: u64,
         reply: Reply<(), JournalError>,
     },
     Close {
@@ -69,7 +85,7 @@ impl Append {
 
 /// The segment that is written to.
 #[derive(Debug)]
-struct Active {
+pub(super) struct Active {
     file: Arc<dyn LogFile>,
     end: u64,
     seed: Seed,
@@ -88,7 +104,7 @@ pub(super) struct Writer {
     /// The last position that was given away.
     pub(super) given: Position,
     pub(super) broken: watch::Sender<Option<Arc<io::Error>>>,
-    active: Option<Active>,
+    pub(super) active: Option<Active>,
     buffer: Vec<u8>,
 }
 
@@ -152,11 +168,11 @@ impl Writer {
     }
 
     /// Nothing is written any more once a sync has failed (rule 3).
-    fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.broken.borrow().is_some()
     }
 
-    fn break_off(&mut self, error: &Arc<io::Error>) {
+    pub(super) fn break_off(&mut self, error: &Arc<io::Error>) {
         self.active = None;
         self.broken.send_replace(Some(Arc::clone(error)));
     }
@@ -312,8 +328,11 @@ impl Writer {
                 let result = self.intend(stream, intent);
                 let _ = reply.send(result);
             }
-            Command::Record { stream, recorded, split, reply } => {
-                let result = self.record(stream, recorded, split);
+            Command::Replay { letters, reply } => drop(reply.send(self.replay(letters))),
+            Command::Orphans { stream, reply } => drop(reply.send(self.listed_orphans(stream))),
+            Command::Swept { stream, at, reply } => drop(reply.send(self.swept(stream, at))),
+            Command::Record { stream, recorded, split, letters, reply } => {
+                let result = self.record(stream, recorded, split, letters);
                 let is_recorded = result.is_ok();
                 let _ = reply.send(result);
                 if is_recorded {
@@ -333,15 +352,21 @@ impl Writer {
         self.given = self.given.max(intent.to);
         if faults::is(Naive::ReleaseAtUpload) {
             let (position, commit, table) = (intent.to, intent.commit, intent.table);
-            self.shared.lock().recorded(stream, Recorded { position, commit, table }, Amount::default());
+            self.shared.lock().recorded(stream, Recorded { position, commit, table }, Amount::default(), 0);
             self.release();
         }
         self.shared.lock().intended(stream, intent);
         Ok(())
     }
 
-    fn record(&mut self, stream: StreamId, recorded: Recorded, split: Amount) -> Result<(), JournalError> {
-        let (name, floor) = {
+    fn record(
+        &mut self,
+        stream: StreamId,
+        recorded: Recorded,
+        split: Amount,
+        letters: Option<Letters>,
+    ) -> Result<(), JournalError> {
+        let (name, intents, floor) = {
             let state = self.shared.lock();
             let name = state.name(stream).map(str::to_owned).ok_or(JournalError::UnknownStream(stream))?;
             let last = state.last_recorded(stream).map_or(Position(0), |recorded| recorded.position);
@@ -351,14 +376,47 @@ impl Writer {
             if recorded.position > self.given {
                 return Err(JournalError::Ahead { asked: recorded.position, last: self.given });
             }
-            (name, state.floor_with(stream, recorded.position))
+            (name, state.intents(stream), state.floor_with(stream, recorded.position))
         };
-        self.write_facts(vec![Fact::Recorded { stream: name, recorded: recorded.clone(), floor }])?;
-        self.shared.lock().recorded(stream, recorded, split);
+        // What the last record left behind is in its place before this one takes its.
+        self.keep_letters(&name).map_err(|error| JournalError::Disk(Arc::new(error)))?;
+        let own = intents.iter().find(|intent| intent.commit == recorded.commit);
+        let letters = letters.or_else(|| own?.letters);
+        let mut facts = Vec::new();
+        let files = orphans(&intents, &recorded);
+        if !files.is_empty() {
+            facts.push(Fact::Orphaned { stream: name.clone(), orphans: Orphans { at: now_millis(), files } });
+        }
+        facts.push(Fact::Recorded { stream: name.clone(), recorded: recorded.clone(), floor, letters });
+        self.write_facts(facts)?;
+        // If it fails, the next record or the next open does it.
+        let _ = self.keep_letters(&name);
+        for lost in intents.iter().filter_map(|intent| intent.letters).filter(|lost| Some(*lost) != letters) {
+            let _ = self.shared.storage.remove(&lost.path(&self.directory, Kind::Pending));
+        }
+        self.shared.lock().recorded(stream, recorded, split, letters.map_or(0, |letters| letters.rows));
         Ok(())
     }
 
-    fn write_facts(&mut self, facts: Vec<Fact>) -> Result<(), JournalError> {
+    /// The dead letters of the stream's last record count from now on.
+    fn keep_letters(&self, stream: &str) -> io::Result<()> {
+        let letters = self.journal.facts().streams.get(stream).and_then(|progress| progress.letters);
+        letters.map_or(Ok(()), |letters| dead_letters::keep(&*self.shared.storage, &self.directory, letters))
+    }
+
+    fn listed_orphans(&self, stream: StreamId) -> Vec<Orphans> {
+        let state = self.shared.lock();
+        let Some(name) = state.name(stream) else { return Vec::new() };
+        let own = self.journal.facts().orphans.iter().filter(|(other, _)| other == name);
+        own.map(|(_, orphans)| orphans.clone()).collect()
+    }
+
+    fn swept(&mut self, stream: StreamId, at: u64) -> Result<(), JournalError> {
+        let name = self.shared.lock().name(stream).map(str::to_owned).ok_or(JournalError::UnknownStream(stream))?;
+        self.write_facts(vec![Fact::Swept { stream: name, at }])
+    }
+
+    pub(super) fn write_facts(&mut self, facts: Vec<Fact>) -> Result<(), JournalError> {
         if self.is_broken() {
             return Err(JournalError::Closed);
         }
@@ -418,6 +476,15 @@ impl Writer {
         self.window.carried_to(through);
         Ok(())
     }
+}
+
+/// Rule 18: files that only lost attempts name, now that one for the same rows is recorded.
+fn orphans(intents: &[Intent], recorded: &Recorded) -> Vec<String> {
+    let Some(winner) = intents.iter().position(|intent| intent.commit == recorded.commit) else { return Vec::new() };
+    // An attempt that lists none has the files of the last one before it that does.
+    let kept = intents[..=winner].iter().rposition(|intent| !intent.files.is_empty());
+    let lost = intents.iter().enumerate().filter(|(index, intent)| Some(*index) != kept && intent.table == recorded.table);
+    lost.flat_map(|(_, intent)| intent.files.iter().cloned()).collect()
 }
 
 fn answer_disk(replies: impl Iterator<Item = Reply<Appended, AppendError>>, error: &Arc<io::Error>) {

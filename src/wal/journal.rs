@@ -135,6 +135,11 @@ impl Journal {
         std::mem::take(&mut self.facts.requests)
     }
 
+    /// What was replayed is in its place: the next image need not say so.
+    pub(super) fn forget_replayed(&mut self) {
+        self.facts.replayed.clear();
+    }
+
     /// Takes room for so many remembered requests, twice each: once in what is kept, once in what is appended.
     pub(super) fn reserve(&mut self, requests: usize) -> io::Result<()> {
         if requests <= self.room {
@@ -298,13 +303,22 @@ mod tests {
     fn intent(to: u64, files: usize) -> Fact {
         let (commit, table) = (Uuid::from_u128(u128::from(to)), Uuid::nil());
         let files = (0..files).map(|n| format!("data/date=2026-01-01/{n}.parquet")).collect();
-        let intent = Intent { commit, table, above: Position(0), to: Position(to), parent: Some(-4), parent_sequence: 5, files };
+        let intent = Intent {
+            commit,
+            table,
+            above: Position(0),
+            to: Position(to),
+            parent: Some(-4),
+            parent_sequence: 5,
+            files,
+            letters: None,
+        };
         Fact::Intent { stream: "a".into(), intent }
     }
 
     fn recorded(stream: &str, position: u64, floor: u64) -> Fact {
         let recorded = Recorded { position: Position(position), commit: Uuid::from_u128(1), table: Uuid::from_u128(2) };
-        Fact::Recorded { stream: stream.into(), recorded, floor: Position(floor) }
+        Fact::Recorded { stream: stream.into(), recorded, floor: Position(floor), letters: None }
     }
 
     fn window() -> Window {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::config::WalConfig;
+use super::dead_letters::{self, LetterFile, LettersError};
 use super::directory::Directory;
 use super::error::OfflineError;
 use super::frame::{Header, Parsed};
@@ -19,7 +20,7 @@ use super::journal::{Fact, Facts, Failure, Journal};
 use super::segment::{self, Found, ReadAhead, Scanner};
 use super::storage::{Disk, LogFile, Storage};
 use super::window::Window;
-use super::{Intent, Position, Recorded};
+use super::{Intent, Orphans, Position, Recorded};
 
 /// What stands in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,14 @@ pub struct Inspection {
     pub damaged: Vec<(Position, Position)>,
     /// Requests of released segments that are remembered.
     pub requests: usize,
+}
+
+/// What stands beside a log: files of its tables that no snapshot names, and rows that are in none.
+#[derive(Debug)]
+pub struct Leftovers {
+    /// By stream, the oldest first (rule 18).
+    pub orphans: Vec<(String, Orphans)>,
+    pub letters: Vec<Result<LetterFile, LettersError>>,
 }
 
 /// One segment file.
@@ -88,6 +97,13 @@ pub fn inspect(config: &WalConfig) -> Result<Inspection, OfflineError> {
     Ok(Inspection { writer, floor, segments, streams, damaged: facts.damaged, requests })
 }
 
+/// Reads what stands beside a log without changing it.
+pub fn leftovers(config: &WalConfig) -> Result<Leftovers, OfflineError> {
+    let directory = existing(config)?;
+    let facts = Journal::read_only(&Disk, &directory.path, directory.writer)?;
+    Ok(Leftovers { orphans: facts.orphans, letters: dead_letters::read_all(&Disk, &directory.path) })
+}
+
 /// Settles the open commits of one stream (rule 20).
 pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(), OfflineError> {
     let directory = existing(config)?;
@@ -100,11 +116,11 @@ pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(),
         Verdict::Replay => Fact::Void { stream: stream.to_owned() },
         Verdict::Committed(commit) => {
             let intent = open.iter().find(|intent| intent.commit == commit);
-            let Some(Intent { to, table, .. }) = intent.cloned() else {
+            let Some(Intent { to, table, letters, .. }) = intent.cloned() else {
                 return Err(OfflineError::UnknownCommit { commit, open: open.iter().map(|intent| intent.commit).collect() });
             };
             let (recorded, floor) = (Recorded { position: to, commit, table }, journal.facts().floor);
-            Fact::Recorded { stream: stream.to_owned(), recorded, floor }
+            Fact::Recorded { stream: stream.to_owned(), recorded, floor, letters }
         }
     };
     let mut window = Window::new(config.retry_window.age.get(), config.retry_window.entries);
@@ -123,6 +139,9 @@ pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(),
 pub fn rehome(config: &WalConfig, from: Option<Position>, target: &Path) -> Result<Uuid, OfflineError> {
     let directory = existing(config)?;
     let mut facts = Journal::read_only(&Disk, &directory.path, directory.writer)?;
+    // What an open would do first: a replay that was decided becomes a segment.
+    dead_letters::settle(&Disk, &directory.path, &facts)?;
+    facts.replayed.clear();
     let paths = segment_paths(&directory.path)?;
     let last = last_position(&paths, &facts)?;
     if let Some(from) = from.filter(|from| *from > last) {
@@ -131,6 +150,7 @@ pub fn rehome(config: &WalConfig, from: Option<Position>, target: &Path) -> Resu
     fs::create_dir(target).map_err(disk("create", target))?;
     let new = Directory::open(target).map_err(OfflineError::Open)?;
     fs::copy(directory.path.join("key"), target.join("key")).map_err(disk("copy the key to", target))?;
+    dead_letters::copy_all(&directory.path, target).map_err(disk("copy the dead letters to", target))?;
     let mut names: Vec<String> = facts.streams.keys().cloned().collect();
     for path in &paths {
         let (header, _) = read_header(path)?;

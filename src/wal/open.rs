@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::config::WalConfig;
+use super::dead_letters;
 use super::directory::Directory;
 use super::error::OpenError;
 use super::group_commit::{QUEUE, Writer};
@@ -49,6 +50,8 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
         window.restore(request);
         window.carried_to(request.position);
     }
+    let waiting = dead_letters::settle(&*storage, &path, journal.facts())?;
+    journal.forget_replayed();
     let recovery = Recovery { storage: &*storage, directory: &path, writer, streams: &streams, facts: journal.facts() };
     let recovered = recovery.run(&mut window)?;
     window.forget(clock::unix_nanos() / 1_000_000);
@@ -66,11 +69,12 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
         let lost = damaged_rows.get(index).copied().unwrap_or_default();
         state.opened(index, progress.recorded, progress.intents, lost, clock::now());
     }
+    state.letters_waiting(&waiting);
     let held_rows = state.ledger().iter().map(|line| line.held).sum();
     let opened = Opened { held_rows, held_bytes: state.bytes(), next: Position(given.0 + 1), replayed: records, cut, damaged };
 
     let recorded_at_open = journal.facts().streams.values().filter_map(|progress| progress.recorded.clone()).collect();
-    let shared = Arc::new(Shared::new(storage, state));
+    let shared = Arc::new(Shared::new(storage, path.clone(), state));
     let (broken, is_broken) = watch::channel(None);
     let (commands, receiver) = mpsc::channel(QUEUE);
     let mut thread =

@@ -1,7 +1,7 @@
 //! What the log holds: its segments, and per stream what is logged, committed and held. Kept by the thread that owns
 //! the files, read by everyone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -111,6 +111,9 @@ struct StreamState {
     intents: Vec<Intent>,
     logged: u64,
     committed: u64,
+    dead_lettered: u64,
+    /// Rows in files of dead letters, also of earlier processes.
+    letters: u64,
     damaged: u64,
     held: watch::Sender<Held>,
     /// The last position of each stretch and when it began.
@@ -129,6 +132,8 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) storage: Arc<dyn Storage>,
+    /// The log's.
+    pub(super) directory: PathBuf,
     /// Why nothing is acknowledged any more (rule 19).
     pub(super) fenced: OnceLock<String>,
     /// Syncs of rows.
@@ -137,8 +142,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(storage: Arc<dyn Storage>, state: State) -> Shared {
-        Shared { storage, fenced: OnceLock::new(), syncs: AtomicU64::new(0), state: Mutex::new(state) }
+    pub(super) fn new(storage: Arc<dyn Storage>, directory: PathBuf, state: State) -> Shared {
+        Shared { storage, directory, fenced: OnceLock::new(), syncs: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     /// No code that holds the lock can fail half way.
@@ -155,6 +160,8 @@ impl State {
             intents: Vec::new(),
             logged: 0,
             committed: 0,
+            dead_lettered: 0,
+            letters: 0,
             damaged: 0,
             held: watch::Sender::new(Held::default()),
             ages: VecDeque::new(),
@@ -194,8 +201,8 @@ impl State {
     }
 
     /// The stream's rows up to `recorded` are in its table. `split` is what it has at or below that position in the segment
-    /// that goes on above it.
-    pub(super) fn recorded(&mut self, stream: StreamId, recorded: Recorded, split: Amount) {
+    /// that goes on above it; `dead` of the rows went to dead letters instead.
+    pub(super) fn recorded(&mut self, stream: StreamId, recorded: Recorded, split: Amount, dead: u64) {
         let index = usize::from(stream.0);
         let before = self.held_now(index).rows;
         for extent in &mut self.extents {
@@ -208,7 +215,10 @@ impl State {
         }
         let held = self.held_now(index);
         let Some(state) = self.streams.get_mut(index) else { return };
-        state.committed += before - held.rows;
+        let dead = dead.min(before - held.rows);
+        state.committed += before - held.rows - dead;
+        state.dead_lettered += dead;
+        state.letters += dead;
         state.ages.retain(|(last, _)| *last > recorded.position);
         state.recorded = Some(recorded);
         state.intents.clear();
@@ -223,6 +233,30 @@ impl State {
             None => Ok(Amount::default()),
             Some(extent) if share(extent).last <= position => Ok(share(extent).total),
             Some(extent) => Err(extent.clone()),
+        }
+    }
+
+    /// A segment of rows that were dead letters is the last one now.
+    pub(super) fn replayed(&mut self, stream: StreamId, extent: Extent, now: Instant) {
+        let index = usize::from(stream.0);
+        let rows = extent.shares.get(index).map_or(0, |share| share.total.rows);
+        // One without frames has the same name, and was replaced just now.
+        self.extents.retain(|other| other.segment.path != extent.segment.path);
+        self.synced = extent.last;
+        let last = extent.last;
+        self.extents.push_back(extent);
+        let held = self.held_now(index);
+        let Some(state) = self.streams.get_mut(index) else { return };
+        state.logged += rows;
+        state.letters = state.letters.saturating_sub(rows);
+        state.age(last, now);
+        state.publish(held);
+    }
+
+    /// The rows in files of dead letters when the log was opened.
+    pub(super) fn letters_waiting(&mut self, waiting: &BTreeMap<String, u64>) {
+        for state in &mut self.streams {
+            state.letters = waiting.get(&state.name).copied().unwrap_or_default();
         }
     }
 
@@ -286,6 +320,8 @@ impl State {
             logged: state.logged,
             committed: state.committed,
             held: state.held.borrow().rows,
+            dead_lettered: state.dead_lettered,
+            letters: state.letters,
             damaged: state.damaged,
         };
         self.streams.iter().map(line).collect()

@@ -2,6 +2,7 @@
 
 mod damage;
 mod disk;
+mod letters;
 mod model;
 mod offline;
 mod requests;
@@ -190,7 +191,15 @@ async fn rows_are_logged_committed_or_held() {
         add(&wal, n, &[(0, 2)]).await;
     }
     wal.record(StreamId(0), recorded(4)).await.unwrap();
-    let line = |logged, committed, held| StreamLedger { stream: "a".into(), logged, committed, held, damaged: 0 };
+    let line = |logged, committed, held| StreamLedger {
+        stream: "a".into(),
+        logged,
+        committed,
+        held,
+        dead_lettered: 0,
+        damaged: 0,
+        letters: 0,
+    };
     assert_eq!(wal.ledger()[0], line(20, 8, 12));
     wal.close().await;
     let wal = open(&disk);
@@ -203,7 +212,8 @@ async fn intents_are_there_until_their_stream_records() {
     let wal = open(&disk);
     add(&wal, 1, &[(0, 1)]).await;
     let (commit, table, files) = (Uuid::from_u128(1), Uuid::nil(), vec!["x.parquet".to_owned()]);
-    let intent = Intent { commit, table, above: Position(0), to: Position(1), parent: None, parent_sequence: 0, files };
+    let intent =
+        Intent { commit, table, above: Position(0), to: Position(1), parent: None, parent_sequence: 0, files, letters: None };
     wal.intend(StreamId(0), intent.clone()).await.unwrap();
     wal.intend(StreamId(1), intent.clone()).await.unwrap();
     wal.close().await;

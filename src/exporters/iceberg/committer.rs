@@ -58,6 +58,8 @@ pub struct Committer {
     discarded: Vec<String>,
     flush: Option<Position>,
     trouble: Option<String>,
+    /// Rule 22: how long rows wait for a table that cannot be written until they are moved out.
+    patience: Option<Duration>,
     /// Sabotage only: the next look is not read.
     blind: bool,
     state: State,
@@ -77,6 +79,8 @@ enum State {
     Journalling(Attempt),
     Sending(Attempt),
     Recording(Recorded),
+    /// Towards dead letters, and what goes on afterwards.
+    MovingOut(Recorded, Box<State>),
     Stopped(Reason),
 }
 
@@ -97,6 +101,7 @@ impl Committer {
             discarded: Vec::new(),
             flush: None,
             trouble: None,
+            patience: None,
             blind: false,
             state: State::Waiting,
         }
@@ -106,6 +111,13 @@ impl Committer {
     #[must_use]
     pub fn going_on_from(mut self, earlier: Vec<Recorded>) -> Committer {
         self.earlier = earlier;
+        self
+    }
+
+    /// Rows of a table that cannot be written are moved out of the log when the oldest is so old (rule 22); `None` keeps them there.
+    #[must_use]
+    pub fn moving_out_after(mut self, patience: Option<Duration>) -> Committer {
+        self.patience = patience;
         self
     }
 
@@ -132,7 +144,14 @@ impl Committer {
     /// Takes an event and says what to do next.
     pub fn on(&mut self, event: Event, now: Instant) -> Step {
         match (std::mem::replace(&mut self.state, State::Waiting), event) {
-            (State::Stopped(reason), _) => self.stop(reason),
+            (State::Stopped(reason), event) => {
+                if let Event::Held(held) | Event::Flush(held) = event {
+                    self.held = held;
+                }
+                self.move_out(State::Stopped(reason.clone()), now).unwrap_or_else(|| self.stop(reason))
+            }
+            (State::MovingOut(recorded, then), Event::MovedOut(held)) => self.moved_out(recorded, *then, held, now),
+            (State::MovingOut(_, then), Event::Failed(_)) => self.resume(*then),
             (state, Event::Held(held)) => {
                 self.held = held;
                 self.go_on(state, now)
@@ -286,6 +305,7 @@ impl Committer {
             parent: look.head,
             parent_sequence: look.sequence,
             files: paths,
+            letters: files.as_ref().and_then(|files| files.letters),
         };
         self.state = State::Journalling(Attempt { intent: intent.clone(), files });
         Step::Journal(intent)
@@ -379,8 +399,47 @@ impl Committer {
     fn back_off(&mut self, trouble: Option<String>, told: Option<Duration>, now: Instant) -> Step {
         let until = now + self.interval.failed(told);
         self.trouble = trouble;
-        self.state = State::Backing { until, told: told.is_some() };
-        Step::Wait(until)
+        let backing = State::Backing { until, told: told.is_some() };
+        self.move_out(backing.clone(), now).unwrap_or_else(|| self.resume(backing))
+    }
+
+    fn resume(&mut self, state: State) -> Step {
+        let step = match &state {
+            State::Backing { until, .. } => Step::Wait(*until),
+            State::Stopped(reason) => Step::Stop(reason.clone()),
+            _ => return self.look(),
+        };
+        self.state = state;
+        step
+    }
+
+    /// Rule 22: if rows have waited too long for a table that cannot be written, they make room. Never while the outcome of a commit is open, as
+    /// its rows may be in the table; and never when another process has the log.
+    fn move_out(&mut self, then: State, now: Instant) -> Option<Step> {
+        let patience = self.patience?;
+        let trouble = self.trouble.clone()?;
+        let above = self.recorded.as_ref().map_or(Position(0), |recorded| recorded.position);
+        let is_due = self.held.to > above && self.held.oldest.is_some_and(|oldest| oldest + patience <= now);
+        let may = self.intents.is_empty() && !matches!(then, State::Stopped(Reason::Fenced(_) | Reason::Ambiguous(_)));
+        if !is_due || !may {
+            return None;
+        }
+        // No commit reaches it, so no table will ever show this id.
+        let table = self.recorded.as_ref().map_or(Uuid::nil(), |recorded| recorded.table);
+        let recorded = Recorded { position: self.held.to, commit: Uuid::nil(), table };
+        self.state = State::MovingOut(recorded.clone(), Box::new(then));
+        Some(Step::MoveOut(recorded, trouble))
+    }
+
+    fn moved_out(&mut self, recorded: Recorded, then: State, held: Held, now: Instant) -> Step {
+        self.discard();
+        self.flush = self.flush.filter(|to| *to > recorded.position);
+        self.recorded = Some(recorded);
+        self.held = held;
+        match then {
+            State::Backing { until, .. } if until <= now => self.look(),
+            then => self.resume(then),
+        }
     }
 
     fn stop(&mut self, reason: Reason) -> Step {

@@ -34,6 +34,7 @@ pub struct IcebergConfig {
     pub namespace: Namespace,
     pub commit: CommitConfig,
     pub file: FileConfig,
+    pub dead_letter: DeadLetterConfig,
     /// Columns that may be written raw: `client_ip` of every table that has one, or `invocations.tenant` of one table, which may be an added
     /// column. A pipeline that would write any other raw column is refused.
     pub allow_raw: Vec<ColumnName>,
@@ -47,6 +48,17 @@ pub struct CommitConfig {
     pub max_age: Span,
     /// Bytes held in the log for one table; also the most that one commit takes. Default 512 MiB.
     pub max_bytes: ByteSize,
+    /// How long a data file stays whose commit was overtaken by another for the same rows. Default 24 h; `floe wal inspect` lists them until then.
+    pub orphan_grace: Span,
+}
+
+/// What becomes of rows while their table cannot be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetterConfig {
+    /// When the oldest row has waited so long for a table that cannot be written, all its rows are moved out of the log into a file of dead letters, so that
+    /// the log has room for the others. `floe replay` brings them back. Default: never, the rows hold the log.
+    pub after: Option<Span>,
 }
 
 /// How data files are laid out.
@@ -120,6 +132,7 @@ impl Default for IcebergConfig {
             namespace: Namespace(vec!["analytics".to_owned()]),
             commit: CommitConfig::default(),
             file: FileConfig::default(),
+            dead_letter: DeadLetterConfig::default(),
             allow_raw: Vec::new(),
         }
     }
@@ -127,7 +140,7 @@ impl Default for IcebergConfig {
 
 impl Default for CommitConfig {
     fn default() -> CommitConfig {
-        CommitConfig { max_age: Span::seconds(60), max_bytes: ByteSize::mib(512) }
+        CommitConfig { max_age: Span::seconds(60), max_bytes: ByteSize::mib(512), orphan_grace: Span::seconds(86_400) }
     }
 }
 
@@ -286,6 +299,7 @@ mod tests {
                     namespace: analytics\n\
                     commit: { max_age: 60s, max_bytes: 512MiB }\n\
                     file: { target_bytes: 128MiB, row_group_rows: 131072 }\n\
+                    dead_letter: {}\n\
                     allow_raw: []\n";
         assert_eq!(check(yaml), Ok(IcebergConfig::default()));
     }

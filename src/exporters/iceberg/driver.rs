@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::catalog::{Catalog, TableCatalog};
@@ -16,10 +16,12 @@ use super::encode::{Encoder, Job};
 use crate::clock;
 use crate::faults::{self, Point};
 use crate::tables::Table;
-use crate::wal::{Held, Position, StreamId, Wal};
+use crate::wal::{Held, Letters, Position, StreamId, Wal};
 
 /// While rows come in at full speed the committer is asked no more often than this.
 const BREATH: Duration = Duration::from_millis(50);
+/// A stopped table is asked again after so long.
+const STOPPED: Duration = Duration::from_secs(1);
 
 /// What a table's exporter does now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,6 +153,8 @@ pub(super) struct Driver {
     pub(super) file: FileConfig,
     pub(super) committer: Committer,
     pub(super) shared: Arc<Shared>,
+    /// How long files of overtaken attempts stay (rule 18).
+    pub(super) orphan_grace: Duration,
     /// The table's name in the log lines: `<exporter id>:<table>`.
     pub(super) name: String,
 }
@@ -196,14 +200,27 @@ impl Driver {
                 },
                 Step::Send(attempt) => Event::Answered(self.send(&attempt, &metrics).await),
                 Step::Record(recorded) => match self.wal.record(self.stream, recorded).await {
-                    Ok(()) => Event::Recorded(*held.borrow_and_update()),
+                    Ok(()) => {
+                        self.sweep().await;
+                        Event::Recorded(*held.borrow_and_update())
+                    }
                     Err(error) => Event::Failed(format!("the commit cannot be recorded: {error}")),
+                },
+                Step::MoveOut(to, why) => match self.wal.move_out(self.stream, to, &why).await {
+                    Ok(()) => Event::MovedOut(*held.borrow_and_update()),
+                    Err(error) => {
+                        warn!(table = self.name, %error, "rows could not be moved out of the log");
+                        Event::Failed(error.to_string())
+                    }
                 },
                 Step::Stop(reason) => {
                     if let Reason::Fenced(_) = reason {
                         self.wal.fence(&format!("{}: {reason}", self.name));
                     }
-                    return stopped(reason, flushes).await;
+                    if !stopped(&reason, &mut flushes).await {
+                        return;
+                    }
+                    Event::Held(*held.borrow_and_update())
                 }
             };
             if matches!(&event, Event::Looked { look: Err(_), .. } | Event::Encoded(Err(_)) | Event::Failed(_)) {
@@ -218,12 +235,36 @@ impl Driver {
         };
         let rows = self.wal.read(self.stream, batch.above, batch.to);
         let start = clock::now();
-        let files = self.encoder.encode(Job { target, batch, rows, file: self.file }).await;
+        let letters = self.wal.letters(self.stream);
+        let files = self.encoder.encode(Job { target, batch, rows, letters, file: self.file }).await;
         IcebergMetrics::add(&metrics.encode_micros, u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
-        if files.is_ok() {
+        if let Ok(files) = &files {
+            if let Some(Letters { file, rows }) = files.letters {
+                warn!(table = self.name, rows, %file, "rows do not fit the table: dead letters once the commit is recorded; see `floe replay --list`");
+            }
             faults::pass(Point::AfterUpload);
         }
         files
+    }
+
+    /// Rule 18: deletes the files of attempts that another one for the same rows overtook long ago.
+    async fn sweep(&self) {
+        let Some(target) = self.catalog.target() else { return };
+        let grace = u64::try_from(self.orphan_grace.as_millis()).unwrap_or(u64::MAX);
+        let due = (clock::unix_nanos() / 1_000_000).saturating_sub(grace);
+        for orphans in self.wal.orphans(self.stream).await.into_iter().take_while(|orphans| orphans.at <= due) {
+            for file in &orphans.files {
+                if let Err(error) = target.io.delete(file).await
+                    && !target.io.exists(file).await.is_ok_and(|exists| !exists)
+                {
+                    debug!(table = self.name, file, %error, "an orphaned file could not be deleted; it stays listed");
+                    return;
+                }
+            }
+            if let Err(error) = self.wal.swept(self.stream, orphans.at).await {
+                debug!(table = self.name, %error, "deleted orphans stay listed");
+            }
+        }
     }
 
     async fn send(&self, attempt: &Attempt, metrics: &IcebergMetrics) -> Answer {
@@ -254,8 +295,12 @@ impl Driver {
     fn publish(&self, step: &Step, before: Option<&str>, held: Held) {
         let trouble = self.committer.trouble();
         match step {
-            Step::Stop(reason) => error!(table = self.name, %reason, "the table stopped; its rows stay in the log"),
+            Step::MoveOut(to, why) => {
+                let (rows, position) = (held.rows, to.position.0);
+                warn!(table = self.name, rows, position, why, "rows are moved to dead letters; `floe replay` brings them back");
+            }
             _ if trouble == before => {}
+            Step::Stop(reason) => error!(table = self.name, %reason, "the table stopped; its rows stay in the log"),
             _ if trouble.is_some() => {
                 warn!(table = self.name, trouble, "the table is not written for now; its rows stay in the log");
             }
@@ -264,6 +309,7 @@ impl Driver {
         self.shared.change(|status| {
             status.state = match step {
                 Step::Wait(_) if trouble.is_some() => TableState::Retrying,
+                Step::MoveOut(..) => status.state,
                 Step::Wait(_) => TableState::Waiting,
                 Step::Look if status.state == TableState::Starting => TableState::Starting,
                 Step::Encode(_) => TableState::Encoding,
@@ -284,7 +330,7 @@ impl Driver {
         for waiter in std::mem::take(waiters) {
             let outcome = match (step, self.committer.trouble()) {
                 _ if waiter.to <= committed => Ok(()),
-                (Step::Wait(_) | Step::Stop(_), Some(trouble)) => Err(trouble.to_owned()),
+                (Step::Wait(_) | Step::MoveOut(..) | Step::Stop(_), Some(trouble)) => Err(trouble.to_owned()),
                 _ => {
                     waiters.push(waiter);
                     continue;
@@ -320,9 +366,15 @@ async fn wait(until: Instant, held: &mut watch::Receiver<Held>, flushes: &mut mp
     }
 }
 
-/// A stopped table answers every flush with its reason.
-async fn stopped(reason: Reason, mut flushes: mpsc::Receiver<Flush>) {
-    while let Some(reply) = flushes.recv().await {
-        let _ = reply.send(Err(reason.to_string()));
+/// A stopped table answers every flush with its reason. False when there will be no more of them; true after a while, when its rows may have
+/// waited long enough to be moved out (rule 22).
+async fn stopped(reason: &Reason, flushes: &mut mpsc::Receiver<Flush>) -> bool {
+    let until = tokio::time::Instant::now() + STOPPED;
+    loop {
+        match tokio::time::timeout_at(until, flushes.recv()).await {
+            Ok(Some(reply)) => drop(reply.send(Err(reason.to_string()))),
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! One thread encodes for all tables of an exporter. Memory is bounded: rows wait per partition until they make a row group, and the
 //! fullest partition is written early when all together reach [`BUFFERED_BYTES`].
 //!
-//! Invariant: all rows of a position are in the files or none; a batch that failed left no file behind that an attempt names.
+//! Invariant: all rows of a position are in the files or its dead letters, or none; a batch that failed left no file behind that an attempt names.
 
 mod sort;
 
@@ -27,8 +27,8 @@ use super::storage::denied;
 use super::upload::{Upload, properties};
 use crate::faults::{self, Naive, Point};
 use crate::tables::ColumnType;
-use crate::tables::layout::Layout;
-use crate::wal::{Position, ReadBatch, ReadError, Reader};
+use crate::tables::layout::{Layout, Unfit};
+use crate::wal::{Letter, LetterWriter, Position, ReadBatch, ReadError, Reader};
 
 /// Bytes of rows, as the log counts them, that wait to be sorted.
 const BUFFERED_BYTES: usize = 64 << 20;
@@ -45,6 +45,8 @@ pub(super) struct Job {
     pub(super) batch: Batch,
     /// The rows in (`batch.above`, `batch.to`].
     pub(super) rows: Reader,
+    /// For those that do not fit (rule 21).
+    pub(super) letters: LetterWriter,
     pub(super) file: FileConfig,
 }
 
@@ -85,7 +87,7 @@ async fn encode(job: Job) -> Result<Files, EncodeFailure> {
     for path in &job.batch.instead_of {
         let _ = io.delete(path).await;
     }
-    let mut encoding = Encoding::new(job.target, job.file, (job.batch.above, job.batch.to));
+    let mut encoding = Encoding::new(job.target, job.file, job.letters, (job.batch.above, job.batch.to));
     match encoding.run(job.rows, &job.batch).await {
         Ok(files) => Ok(files),
         Err(error) => {
@@ -112,6 +114,8 @@ struct Encoding {
     paths: Vec<String>,
     range: (Position, Position),
     layout: Option<(Arc<[u8]>, Layout)>,
+    /// Taken when the batch is whole.
+    letters: Option<LetterWriter>,
 }
 
 /// Rows of one partition that wait, and its open file.
@@ -124,7 +128,7 @@ struct Partition {
 }
 
 impl Encoding {
-    fn new(target: Arc<Target>, file: FileConfig, range: (Position, Position)) -> Encoding {
+    fn new(target: Arc<Target>, file: FileConfig, letters: LetterWriter, range: (Position, Position)) -> Encoding {
         let properties = properties(target.table, file.row_group_rows.get());
         Encoding {
             target,
@@ -136,6 +140,7 @@ impl Encoding {
             paths: Vec::new(),
             range,
             layout: None,
+            letters: Some(letters),
         }
     }
 
@@ -153,9 +158,9 @@ impl Encoding {
             }
             to = held.position;
             read += held.bytes.len() as u64;
-            count += u64::from(held.rows);
             let rows = held.rows.max(1) as usize;
             for (key, part) in parts {
+                count += part.num_rows() as u64;
                 let bytes = held.bytes.len() * part.num_rows() / rows;
                 self.push(key, part, bytes).await?;
             }
@@ -168,10 +173,15 @@ impl Encoding {
         }
         let data: Arc<[DataFile]> = std::mem::take(&mut self.done).into();
         let bytes = data.iter().map(DataFile::file_size_in_bytes).sum();
-        Ok(Files { shape: self.target.shape, above: batch.above, to: cut, rows: count, bytes, data })
+        // Last: what fails before it leaves no letters behind.
+        let letters = self.letters.take().map_or(Ok(None), LetterWriter::finish).map_err(|error| unkept(&error))?;
+        if letters.is_some() {
+            faults::pass(Point::AfterDeadLetter);
+        }
+        Ok(Files { shape: self.target.shape, above: batch.above, to: cut, rows: count, bytes, data, letters })
     }
 
-    /// Decodes rows of the log and groups them by partition.
+    /// Decodes rows of the log, sorts out those that will never fit, and groups the others by partition.
     fn split(&mut self, held: &ReadBatch) -> Result<Vec<(Key, RecordBatch)>, EncodeFailure> {
         let lasting = |error: &dyn std::fmt::Display| EncodeFailure::Lasting(format!("position {}: {error}", held.position.0));
         let layout = match &mut self.layout {
@@ -181,9 +191,19 @@ impl Encoding {
                 &mut stale.insert((Arc::clone(&held.schema), layout)).1
             }
         };
-        let batch = layout.decode_conformed(&held.bytes, &self.target.rows).map_err(|error| lasting(&error))?;
         if layout.table() != self.target.table {
             return Err(lasting(&format_args!("rows of table {}", layout.table().name())));
+        }
+        let (batch, unfit) = match layout.divide(&held.bytes, &self.target.rows) {
+            Ok(divided) => divided,
+            Err(error) => {
+                let unfit = Unfit { rows: held.rows, bytes: held.bytes.clone(), reason: error.to_string() };
+                (RecordBatch::new_empty(Arc::clone(&self.target.rows)), Some(unfit))
+            }
+        };
+        if let (Some(Unfit { rows, bytes, reason }), Some(letters)) = (unfit, &mut self.letters) {
+            let letter = Letter { position: held.position, rows, reason, schema: Arc::clone(&held.schema), bytes };
+            letters.push(&letter).map_err(|error| unkept(&error))?;
         }
         let keys: Vec<&dyn Array> = self.target.partition.iter().map(|(_, index)| batch.column(*index).as_ref()).collect();
         let key = |row: usize| -> Key { keys.iter().map(|column| value(*column, row)).collect() };
@@ -319,6 +339,11 @@ fn unreadable(error: &ReadError) -> EncodeFailure {
         ReadError::Disk { .. } => EncodeFailure::Passing(error.to_string()),
         ReadError::Damaged { .. } => EncodeFailure::Lasting(error.to_string()),
     }
+}
+
+/// Infrastructure never dead-letters: the batch is tried again.
+fn unkept(error: &std::io::Error) -> EncodeFailure {
+    EncodeFailure::Passing(format!("rows that do not fit could not be set aside: {error}"))
 }
 
 fn refused(error: &iceberg::Error) -> EncodeFailure {

@@ -269,7 +269,11 @@ async fn send_by_hand(place: &Place, wal: &Wal) -> (TableCatalog, Attempt, Answe
             Step::Encode(batch) => {
                 let rows = wal.read(StreamId(0), batch.above, batch.to);
                 let target = catalog.target().expect("looked");
-                Event::Encoded(encoder.encode(encode::Job { target, batch, rows, file: place.config().file }).await)
+                Event::Encoded(
+                    encoder
+                        .encode(encode::Job { target, batch, rows, letters: wal.letters(StreamId(0)), file: place.config().file })
+                        .await,
+                )
             }
             Step::Send(attempt) => {
                 let answer = catalog.send(&attempt).await;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::wal::dead_letters::Letters;
 use crate::wal::frame::{Fields, length, put_bytes};
 use crate::wal::window::Remembered;
-use crate::wal::{Fingerprint, Intent, Position, Recorded};
+use crate::wal::{Fingerprint, Intent, Orphans, Position, Recorded};
 
 /// Mark, length and checksum before an entry's content.
 const FRONT: usize = 12;
@@ -14,6 +15,8 @@ const FRONT: usize = 12;
 pub(super) const REQUEST: usize = 32;
 /// Requests in one entry.
 const REQUESTS: usize = 1024;
+/// Orphaned files that are listed, over all streams; past it the oldest are forgotten, and stay for a job that looks for files of no snapshot.
+const ORPHANS: usize = 10_000;
 
 /// One entry of the journal. Streams go by their name: numbers change with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(in crate::wal) enum Fact {
         stream: String,
         recorded: Recorded,
         floor: Position,
+        /// The dead letters of its batch.
+        letters: Option<Letters>,
     },
     /// Positions that were lost to damage and are counted already.
     Damaged {
@@ -39,12 +44,29 @@ pub(in crate::wal) enum Fact {
     Void {
         stream: String,
     },
+    /// A file of dead letters has become the segment that begins there.
+    Replayed {
+        file: Uuid,
+        first: Position,
+    },
+    /// Files of attempts that another one for the same rows has overtaken (rule 18).
+    Orphaned {
+        stream: String,
+        orphans: Orphans,
+    },
+    /// The stream's orphans that were listed up to then are deleted.
+    Swept {
+        stream: String,
+        at: u64,
+    },
 }
 
 /// What the journal says about one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::wal) struct Progress {
     pub(in crate::wal) recorded: Option<Recorded>,
+    /// The dead letters of the recorded commit.
+    pub(in crate::wal) letters: Option<Letters>,
     pub(in crate::wal) intents: Vec<Intent>,
 }
 
@@ -54,6 +76,9 @@ pub(in crate::wal) struct Facts {
     pub(in crate::wal) floor: Position,
     pub(in crate::wal) damaged: Vec<(Position, Position)>,
     pub(in crate::wal) streams: BTreeMap<String, Progress>,
+    pub(in crate::wal) replayed: Vec<(Uuid, Position)>,
+    /// By stream, in the order in which they were listed.
+    pub(in crate::wal) orphans: Vec<(String, Orphans)>,
     /// As they were read; who opens the log takes them into its window.
     pub(in crate::wal) requests: Vec<Remembered>,
 }
@@ -62,14 +87,28 @@ impl Facts {
     pub(super) fn apply(&mut self, fact: Fact) {
         match fact {
             Fact::Intent { stream, intent } => self.streams.entry(stream).or_default().intents.push(intent),
-            Fact::Recorded { stream, recorded, floor } => {
-                self.streams.insert(stream, Progress { recorded: Some(recorded), intents: Vec::new() });
+            Fact::Recorded { stream, recorded, floor, letters } => {
+                self.streams.insert(stream, Progress { recorded: Some(recorded), letters, intents: Vec::new() });
                 self.floor = self.floor.max(floor);
                 self.damaged.retain(|(_, last)| *last > floor);
             }
             Fact::Damaged { first, last } => self.damaged.push((first, last)),
             Fact::Requests(requests) => self.requests.extend(requests),
             Fact::Void { stream } => self.streams.entry(stream).or_default().intents.clear(),
+            Fact::Replayed { file, first } => self.replayed.push((file, first)),
+            Fact::Orphaned { stream, orphans } => self.orphaned(stream, orphans),
+            Fact::Swept { stream, at } => self.orphans.retain(|(other, orphans)| *other != stream || orphans.at > at),
+        }
+    }
+
+    /// A record that was not synced is made again, and its orphans with it: they are listed once.
+    fn orphaned(&mut self, stream: String, mut orphans: Orphans) {
+        orphans.files.retain(|file| !self.orphans.iter().any(|(_, known)| known.files.contains(file)));
+        if !orphans.files.is_empty() {
+            self.orphans.push((stream, orphans));
+        }
+        while self.orphans.iter().map(|(_, orphans)| orphans.files.len()).sum::<usize>() > ORPHANS {
+            self.orphans.remove(0);
         }
     }
 
@@ -84,7 +123,8 @@ impl Facts {
             let intents = progress.intents.iter().map(|intent| intent.to);
             intents.chain(progress.recorded.iter().map(|recorded| recorded.position))
         });
-        named.chain(self.damaged.iter().map(|(_, last)| *last)).max().unwrap_or_default().max(self.floor)
+        let replayed = self.replayed.iter().map(|(_, first)| *first);
+        named.chain(replayed).chain(self.damaged.iter().map(|(_, last)| *last)).max().unwrap_or_default().max(self.floor)
     }
 
     /// The fewest bytes that say the same, with the requests that are to be remembered.
@@ -93,7 +133,8 @@ impl Facts {
         // The floor first, as damage below it would be dropped.
         for (stream, progress) in &self.streams {
             if let Some(recorded) = progress.recorded.clone() {
-                Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor }.encode(seed, &mut out);
+                let letters = progress.letters;
+                Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor, letters }.encode(seed, &mut out);
             }
             for intent in progress.intents.iter().cloned() {
                 Fact::Intent { stream: stream.clone(), intent }.encode(seed, &mut out);
@@ -101,6 +142,12 @@ impl Facts {
         }
         for (first, last) in self.damaged.iter().copied() {
             Fact::Damaged { first, last }.encode(seed, &mut out);
+        }
+        for (file, first) in self.replayed.iter().copied() {
+            Fact::Replayed { file, first }.encode(seed, &mut out);
+        }
+        for (stream, orphans) in self.orphans.iter().cloned() {
+            Fact::Orphaned { stream, orphans }.encode(seed, &mut out);
         }
         for requests in Fact::of_requests(requests) {
             requests.encode(seed, &mut out);
@@ -160,18 +207,17 @@ impl Fact {
                 out.push(u8::from(intent.parent.is_some()));
                 out.extend_from_slice(&intent.parent.unwrap_or_default().to_le_bytes());
                 out.extend_from_slice(&intent.parent_sequence.to_le_bytes());
-                out.extend_from_slice(&length(intent.files.len()).to_le_bytes());
-                for file in &intent.files {
-                    put_bytes(&mut out, file.as_bytes());
-                }
+                put_files(&mut out, &intent.files);
+                put_letters(&mut out, intent.letters);
             }
-            Fact::Recorded { stream, recorded, floor } => {
+            Fact::Recorded { stream, recorded, floor, letters } => {
                 out.push(2);
                 put_bytes(&mut out, stream.as_bytes());
                 out.extend_from_slice(&recorded.position.0.to_le_bytes());
                 out.extend_from_slice(recorded.commit.as_bytes());
                 out.extend_from_slice(recorded.table.as_bytes());
                 out.extend_from_slice(&floor.0.to_le_bytes());
+                put_letters(&mut out, *letters);
             }
             Fact::Damaged { first, last } => {
                 out.push(3);
@@ -192,6 +238,22 @@ impl Fact {
                 out.push(5);
                 put_bytes(&mut out, stream.as_bytes());
             }
+            Fact::Replayed { file, first } => {
+                out.push(6);
+                out.extend_from_slice(file.as_bytes());
+                out.extend_from_slice(&first.0.to_le_bytes());
+            }
+            Fact::Orphaned { stream, orphans } => {
+                out.push(7);
+                put_bytes(&mut out, stream.as_bytes());
+                out.extend_from_slice(&orphans.at.to_le_bytes());
+                put_files(&mut out, &orphans.files);
+            }
+            Fact::Swept { stream, at } => {
+                out.push(8);
+                put_bytes(&mut out, stream.as_bytes());
+                out.extend_from_slice(&at.to_le_bytes());
+            }
         }
         out
     }
@@ -204,11 +266,18 @@ impl Fact {
                 let position = Position(fields.u64()?);
                 let (commit, table) = (uuid(&mut fields)?, uuid(&mut fields)?);
                 let floor = Position(fields.u64()?);
-                Some(Fact::Recorded { stream, recorded: Recorded { position, commit, table }, floor })
+                let letters = letters(&mut fields)?;
+                Some(Fact::Recorded { stream, recorded: Recorded { position, commit, table }, floor, letters })
             }
             3 => Some(Fact::Damaged { first: Position(fields.u64()?), last: Position(fields.u64()?) }),
             4 => (0..fields.u32()?).map(|_| request(&mut fields)).collect::<Option<_>>().map(Fact::Requests),
             5 => Some(Fact::Void { stream: text(&mut fields)? }),
+            6 => Some(Fact::Replayed { file: uuid(&mut fields)?, first: Position(fields.u64()?) }),
+            7 => {
+                let (stream, at) = (text(&mut fields)?, fields.u64()?);
+                Some(Fact::Orphaned { stream, orphans: Orphans { at, files: files(&mut fields)? } })
+            }
+            8 => Some(Fact::Swept { stream: text(&mut fields)?, at: fields.u64()? }),
             _ => None,
         }
     }
@@ -225,8 +294,34 @@ fn intent(fields: &mut Fields<'_>) -> Option<Intent> {
     let has_parent = fields.u8()? != 0;
     let parent = i64::from_le_bytes(fields.array()?);
     let parent_sequence = i64::from_le_bytes(fields.array()?);
-    let files = (0..fields.u32()?).map(|_| text(fields)).collect::<Option<_>>()?;
-    Some(Intent { commit, table, above, to, parent: has_parent.then_some(parent), parent_sequence, files })
+    let (files, letters) = (files(fields)?, letters(fields)?);
+    Some(Intent { commit, table, above, to, parent: has_parent.then_some(parent), parent_sequence, files, letters })
+}
+
+fn put_files(out: &mut Vec<u8>, files: &[String]) {
+    out.extend_from_slice(&length(files.len()).to_le_bytes());
+    for file in files {
+        put_bytes(out, file.as_bytes());
+    }
+}
+
+fn files(fields: &mut Fields<'_>) -> Option<Vec<String>> {
+    (0..fields.u32()?).map(|_| text(fields)).collect()
+}
+
+/// At the end of an entry, and only where there are some.
+fn put_letters(out: &mut Vec<u8>, letters: Option<Letters>) {
+    if let Some(Letters { file, rows }) = letters {
+        out.extend_from_slice(file.as_bytes());
+        out.extend_from_slice(&rows.to_le_bytes());
+    }
+}
+
+fn letters(fields: &mut Fields<'_>) -> Option<Option<Letters>> {
+    if fields.0.is_empty() {
+        return Some(None);
+    }
+    Some(Some(Letters { file: uuid(fields)?, rows: fields.u64()? }))
 }
 
 fn uuid(fields: &mut Fields<'_>) -> Option<Uuid> {

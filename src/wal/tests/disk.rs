@@ -139,8 +139,16 @@ async fn a_fenced_log_takes_nothing_and_begins_no_commit_and_still_records() {
     let refused = wal.append(id(2), payload(&[(0, 1)])).await.unwrap_err();
     assert!(matches!(&refused, AppendError::Fenced(why) if why == "another process has it") && refused.is_retryable());
     let (commit, table) = (Uuid::from_u128(1), Uuid::nil());
-    let intent =
-        Intent { commit, table, above: Position(0), to: Position(1), parent: None, parent_sequence: 0, files: Vec::new() };
+    let intent = Intent {
+        commit,
+        table,
+        above: Position(0),
+        to: Position(1),
+        parent: None,
+        parent_sequence: 0,
+        files: Vec::new(),
+        letters: None,
+    };
     assert!(matches!(wal.intend(StreamId(1), intent).await, Err(JournalError::Fenced(_))));
     wal.record(StreamId(0), recorded(1)).await.unwrap();
     assert_eq!(held(&wal, 0), []);

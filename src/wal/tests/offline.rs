@@ -9,7 +9,7 @@ fn real(directory: &tempfile::TempDir) -> WalConfig {
 
 fn open_intent(commit: u128) -> Intent {
     let (commit, table, files) = (Uuid::from_u128(commit), Uuid::from_u128(5), vec!["x.parquet".to_owned()]);
-    Intent { commit, table, above: Position(0), to: Position(5), parent: Some(4), parent_sequence: 4, files }
+    Intent { commit, table, above: Position(0), to: Position(5), parent: Some(4), parent_sequence: 4, files, letters: None }
 }
 
 /// Ten records for both streams; five of stream `b` are recorded, and a commit of stream `a` is open.

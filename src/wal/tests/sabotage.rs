@@ -11,8 +11,16 @@ async fn history() -> Result<(), &'static str> {
         wal.append(id(n), payload(&[(0, 2), (1, 3)])).await.map_err(|_| "not taken")?;
     }
     let (commit, table) = (Uuid::from_u128(1), Uuid::nil());
-    let intent =
-        Intent { commit, table, above: Position(0), to: Position(20), parent: None, parent_sequence: 0, files: Vec::new() };
+    let intent = Intent {
+        commit,
+        table,
+        above: Position(0),
+        to: Position(20),
+        parent: None,
+        parent_sequence: 0,
+        files: Vec::new(),
+        letters: None,
+    };
     wal.intend(StreamId(0), intent.clone()).await.map_err(|_| "not written down")?;
     wal.intend(StreamId(1), intent).await.map_err(|_| "not written down")?;
     wal = reopened(&disk, wal).await;

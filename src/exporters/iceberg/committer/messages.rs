@@ -7,7 +7,7 @@ use iceberg::spec::DataFile;
 use uuid::Uuid;
 
 use crate::faults::{self, Naive};
-use crate::wal::{Held, Intent, Position, Recorded};
+use crate::wal::{Held, Intent, Letters, Position, Recorded};
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -28,7 +28,9 @@ pub enum Event {
     Answered(Answer),
     /// Answers `Step::Record`: the record is synced; what the log holds since.
     Recorded(Held),
-    /// `Step::Journal` or `Step::Record` could not be done.
+    /// Answers `Step::MoveOut`: the rows are dead letters now; what the log holds since.
+    MovedOut(Held),
+    /// `Step::Journal`, `Step::Record` or `Step::MoveOut` could not be done.
     Failed(String),
 }
 
@@ -42,6 +44,8 @@ pub enum Step {
     Journal(Intent),
     Send(Attempt),
     Record(Recorded),
+    /// Make dead letters of all rows up to there (rule 22), because of this trouble.
+    MoveOut(Recorded, String),
     /// This table does nothing more until the process is started again; its rows stay in the log.
     Stop(Reason),
 }
@@ -104,7 +108,7 @@ pub struct Batch {
     pub instead_of: Vec<String>,
 }
 
-/// Uploaded data files with all rows of the table in (`above`, `to`].
+/// Uploaded data files with all rows of the table in (`above`, `to`], but for those that do not fit.
 #[derive(Clone, Debug)]
 pub struct Files {
     pub shape: Shape,
@@ -114,6 +118,8 @@ pub struct Files {
     pub rows: u64,
     pub bytes: u64,
     pub data: Arc<[DataFile]>,
+    /// Where the rows are that do not fit the table (rule 21).
+    pub letters: Option<Letters>,
 }
 
 /// One commit request: asserts `intent.parent` as head, adds the files and sets the watermark to `intent.to`.

@@ -32,6 +32,7 @@ fn intent(commit: u128, above: u64, to: u64, parent: Option<i64>, sequence: i64)
         parent,
         parent_sequence: sequence,
         files: Vec::new(),
+        letters: None,
     }
 }
 
@@ -41,7 +42,15 @@ fn look(sequence: i64, watermark: Option<Mark>) -> Look {
 }
 
 fn files(above: u64, to: u64) -> Files {
-    Files { shape: shape(), above: Position(above), to: Position(to), rows: to - above, bytes: 0, data: Arc::from(Vec::new()) }
+    Files {
+        shape: shape(),
+        above: Position(above),
+        to: Position(to),
+        rows: to - above,
+        bytes: 0,
+        data: Arc::from(Vec::new()),
+        letters: None,
+    }
 }
 
 fn held(to: u64, rows: u64, oldest: Instant) -> Held {

@@ -66,6 +66,8 @@ pub(super) enum Scenario {
     Maintenance,
     /// The same as the first, and the property is removed, or put back to what it was.
     People,
+    /// The same as the first, and rows that a failure holds back are moved out of the log (rule 22).
+    MovingOut,
     /// The same as the first, and the log's directory is copied once: two processes go on from there.
     Copied,
 }
@@ -92,6 +94,8 @@ struct Gateway {
     event: Option<Event>,
     halted: Option<Reason>,
     idle: bool,
+    /// Rule 22, with no patience at all.
+    moves_out: bool,
 }
 
 #[derive(Debug)]
@@ -108,6 +112,8 @@ struct World {
     /// Every file that a commit added, with what it held then.
     added: Vec<(String, usize)>,
     network: Vec<Attempt>,
+    /// Rows that became dead letters.
+    moved: Vec<Row>,
     gateways: Vec<Gateway>,
     start: Instant,
     now: Instant,
@@ -127,11 +133,13 @@ impl Gateway {
             event: None,
             halted: None,
             idle: false,
+            moves_out: false,
         }
     }
 
     fn restart(&mut self) {
-        self.committer = Committer::new(CUT, self.recorded.clone(), self.intents.clone());
+        self.committer = Committer::new(CUT, self.recorded.clone(), self.intents.clone())
+            .moving_out_after(self.moves_out.then_some(Duration::ZERO));
         self.event = None;
     }
 
@@ -151,6 +159,8 @@ impl Gateway {
 impl World {
     fn new(scenario: Scenario, faults: usize) -> World {
         let now = Instant::now();
+        let mut first = Gateway { moves_out: scenario == Scenario::MovingOut, ..Gateway::new(1) };
+        first.restart();
         World {
             scenario,
             chain: Vec::new(),
@@ -162,7 +172,8 @@ impl World {
             contents: Vec::new(),
             added: Vec::new(),
             network: Vec::new(),
-            gateways: vec![Gateway::new(1)],
+            moved: Vec::new(),
+            gateways: vec![first],
             start: now,
             now,
             ids: 0,
@@ -264,7 +275,7 @@ impl World {
     /// Others act while a gateway waits or looks.
     fn meddle(&mut self, of: usize, choices: &mut Choices) {
         let kinds = match self.scenario {
-            Scenario::Network => 2,
+            Scenario::Network | Scenario::MovingOut => 2,
             Scenario::Copied => 3,
             Scenario::Maintenance | Scenario::People => 4,
         };
@@ -361,6 +372,18 @@ impl World {
                     if fault == 0 { Event::Recorded(self.held(of)) } else { self.crash(of) }
                 }
             },
+            Step::MoveOut(to, _) => match self.fault(choices, 3) {
+                1 => Event::Failed("disk full".to_owned()),
+                2 => self.crash(of),
+                fault => {
+                    assert!(self.gateways[of].intents.is_empty(), "rows of an open commit are moved out");
+                    let rows = self.gateways[of].watermark() + 1..=to.position.0;
+                    let rows: Vec<Row> = rows.map(|position| self.gateways[of].row(position)).collect();
+                    self.moved.extend(rows);
+                    self.gateways[of].recorded = Some(to);
+                    if fault == 0 { Event::MovedOut(self.held(of)) } else { self.crash(of) }
+                }
+            },
             Step::Stop(reason) => {
                 self.gateways[of].halted = Some(reason);
                 Event::Tick
@@ -394,7 +417,8 @@ impl World {
 
     /// What is recorded is in the table, once, in files as they were written.
     fn check(&self) -> Result<(), String> {
-        let mut rows: Vec<Row> = self.added.iter().flat_map(|(_, content)| self.contents[*content].iter().copied()).collect();
+        let added = self.added.iter().flat_map(|(_, content)| &self.contents[*content]);
+        let mut rows: Vec<Row> = added.chain(&self.moved).copied().collect();
         rows.sort_unstable();
         if let Some([twice, _]) = rows.array_windows().find(|[one, next]| one == next) {
             return Err(format!("row {twice:?} is in the table twice"));
@@ -479,6 +503,11 @@ fn every_row_gets_there_once_through_expiry_and_rollback() {
 #[test]
 fn nothing_is_lost_or_twice_when_people_edit_the_property() {
     check(Scenario::People);
+}
+
+#[test]
+fn every_row_is_in_the_table_or_a_dead_letter_once_when_rows_are_moved_out() {
+    check(Scenario::MovingOut);
 }
 
 #[test]
