@@ -359,8 +359,8 @@ impl Wal {
         self.shared.lock().last_recorded(stream)
     }
 
-    /// The last recorded commit of every stream that the log ever had, as it was when it was opened: a stream whose exporter was renamed
-    /// since finds its table's watermark here.
+    /// The last recorded commit of every stream that the log ever had, to each table, as it was when it was opened: a stream whose exporter was
+    /// renamed since, or that is led back to a table it had before, finds that table's watermark here.
     pub fn recorded_at_open(&self) -> &[Recorded] {
         &self.recorded_at_open
     }

@@ -87,6 +87,7 @@ impl Append {
 #[derive(Debug)]
 pub(super) struct Active {
     file: Arc<dyn LogFile>,
+    path: PathBuf,
     end: u64,
     seed: Seed,
 }
@@ -206,7 +207,7 @@ impl Writer {
             return;
         }
         faults::pass(Point::AfterAppend);
-        if let Err(error) = self.sync(&*active.file) {
+        if let Err(error) = self.sync(&*active.file).and_then(|()| self.is_in_place(&active)) {
             let error = Arc::new(error);
             self.break_off(&error);
             answer_disk(group.waiting.into_iter().map(|(reply, _)| reply), &error);
@@ -221,6 +222,16 @@ impl Writer {
             let _ = reply.send(Ok(appended));
         }
         faults::pass(Point::AfterAck);
+    }
+
+    /// Rows in a file that nobody will find again are not kept: the directory was moved away, or removed.
+    fn is_in_place(&self, active: &Active) -> io::Result<()> {
+        let found = self.shared.storage.identity(&active.path);
+        if found.is_ok_and(|found| active.file.identity().is_ok_and(|ours| ours == found)) {
+            return Ok(());
+        }
+        let path = active.path.display();
+        Err(io::Error::other(format!("{path} is not where it was: put its directory back, or what is held in it is lost")))
     }
 
     fn sync(&self, file: &dyn LogFile) -> io::Result<()> {
@@ -309,14 +320,14 @@ impl Writer {
         faults::pass(Point::AfterSegmentCreate);
         let file = storage.open(&path)?;
         let end = bytes.len() as u64;
-        let segment = Arc::new(Segment::new(path, &header, end, &self.streams));
+        let segment = Arc::new(Segment::new(path.clone(), &header, end, &self.streams));
         let mut state = self.shared.lock();
         let shares = vec![Share::default(); state.stream_count()];
         // One without frames has the same name, and was replaced just now.
         state.extents.retain(|extent| extent.segment.path != segment.path);
         state.extents.push_back(Extent { segment, end, last: after, shares });
         drop(state);
-        self.active = Some(Active { file, end, seed: header.seed() });
+        self.active = Some(Active { file, path, end, seed: header.seed() });
         Ok(())
     }
 

@@ -73,7 +73,8 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     let held_rows = state.ledger().iter().map(|line| line.held).sum();
     let opened = Opened { held_rows, held_bytes: state.bytes(), next: Position(given.0 + 1), replayed: records, cut, damaged };
 
-    let recorded_at_open = journal.facts().streams.values().filter_map(|progress| progress.recorded.clone()).collect();
+    let progress = journal.facts().streams.values();
+    let recorded_at_open = progress.flat_map(|progress| progress.recorded.iter().chain(&progress.earlier).cloned()).collect();
     let shared = Arc::new(Shared::new(storage, path.clone(), state));
     let (broken, is_broken) = watch::channel(None);
     let (commands, receiver) = mpsc::channel(QUEUE);

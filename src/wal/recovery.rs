@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -17,7 +18,11 @@ use super::state::{Amount, Extent, Segment, Share};
 use super::storage::{LogFile, Storage};
 use super::window::{Remembered, Window};
 use super::{Damage, Position, Stream};
+use crate::clock;
 use crate::faults::{self, Naive, Point};
+
+/// A start says so often how far it has read.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What recovery is given.
 #[derive(Debug)]
@@ -80,7 +85,13 @@ impl Recovery<'_> {
         let mut unknown = BTreeMap::new();
         let candidates = self.candidates(&mut recovered)?;
         let voids: Vec<Option<Position>> = candidates.iter().skip(1).map(|next| Some(next.header.after)).chain([None]).collect();
-        for (candidate, void_above) in candidates.into_iter().zip(voids) {
+        let segments = candidates.len();
+        let mut said = clock::now();
+        for (number, (candidate, void_above)) in candidates.into_iter().zip(voids).enumerate() {
+            if said.elapsed() >= PROGRESS {
+                said = clock::now();
+                tracing::info!(read = number, segments, records = recovered.records, "the log is being read");
+            }
             if let Some(last) = void_above.filter(|last| *last <= self.facts.floor) {
                 self.remember(&candidate, last, window)?;
                 recovered.extents.push_back(self.empty(&candidate, last));

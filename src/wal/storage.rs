@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub(super) trait Storage: Debug + Send + Sync {
 
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// What tells the file at `path` from every other one.
+    fn identity(&self, path: &Path) -> io::Result<Identity>;
+
     /// Makes creations, renames and removals in `directory` outlive a power loss.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
 }
@@ -45,7 +48,12 @@ pub(super) trait LogFile: Debug + Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     fn len(&self) -> io::Result<u64>;
+
+    fn identity(&self) -> io::Result<Identity>;
 }
+
+/// Device and inode.
+pub(super) type Identity = (u64, u64);
 
 /// The operating system's.
 #[derive(Debug)]
@@ -75,6 +83,11 @@ impl Storage for Disk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        let metadata = fs::metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
@@ -110,5 +123,10 @@ impl LogFile for File {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        let metadata = self.metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 }

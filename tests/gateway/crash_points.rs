@@ -9,7 +9,7 @@ use floe::faults::{Naive, Point};
 use super::crash::Load;
 use super::floe::Floe;
 use super::parts::Lake;
-use super::{python, send};
+use super::{dead_letters, python, send};
 
 #[expect(clippy::needless_pass_by_value, reason = "as every change of a configuration is")]
 /// Small segments, so that they are made and released all the time.
@@ -58,7 +58,7 @@ macro_rules! points {
 
         #[test]
         fn every_point_has_a_test() {
-            assert_eq!([$(Point::$point),+], *Point::ALL);
+            assert_eq!([$(Point::$point,)+ Point::AfterDeadLetter, Point::DuringReplay], *Point::ALL);
         }
     };
 }
@@ -77,6 +77,60 @@ points! {
     a_crash_after_a_segment_is_made: AfterSegmentCreate, 2;
     a_crash_while_the_last_segment_is_rewritten: DuringReopenRewrite, 1;
     a_crash_during_enrolment: DuringEnrol, 1;
+}
+
+/// Four of six held rows do not fit; the process dies between setting them aside and giving their space back. Each is one dead letter then.
+fn crash_with_dead_letters(point: Point, times: u32) {
+    let mut floe = dead_letters::with_rows_that_do_not_fit();
+    floe.env = vec![("FLOE_CRASH_AT", format!("{}:{times}", point.name()))];
+    floe.spawn();
+    floe.wait_until("a crash", || {
+        let _ = floe.command("flush").output();
+        floe.log().contains("crash at")
+    });
+    floe.wait_for_end();
+    floe.env.clear();
+    floe.restart();
+    floe.flush();
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["i4", "i5"], "{}", point.name());
+    let dead = floe.metric("floe_dead_letter_rows{exporter=\"iceberg\",table=\"invocations\"}");
+    assert_eq!(dead, Some(4.0), "{}", point.name());
+    assert!(floe.terminate().success(), "{}", floe.log());
+    assert_eq!(dead_letters::replayed(&mut floe), ["i0", "i1", "i2", "i3"], "{}", point.name());
+}
+
+macro_rules! points_of_dead_letters {
+    ($($name:ident: $point:ident, $times:literal;)+) => {
+        $(#[test] fn $name() { crash_with_dead_letters(Point::$point, $times); })+
+    };
+}
+
+// The fifth time, where the four tables are enrolled first.
+points_of_dead_letters! {
+    a_crash_after_a_dead_letter: AfterDeadLetter, 1;
+    a_crash_after_the_intent_that_names_dead_letters: AfterIntent, 5;
+    a_crash_after_the_commit_that_names_dead_letters: AfterCommitBeforeRecord, 1;
+    a_crash_after_the_record_that_names_dead_letters: AfterRecordBeforeRelease, 5;
+}
+
+#[test]
+fn a_crash_during_a_replay_brings_every_row_back_once() {
+    let mut floe = dead_letters::with_rows_that_do_not_fit();
+    floe.restart();
+    floe.flush();
+    assert!(floe.terminate().success(), "{}", floe.log());
+    floe.env = vec![("FLOE_CRASH_AT", Point::DuringReplay.name().to_owned())];
+    floe.restart();
+    assert!(!floe.command("replay").output().unwrap().status.success());
+    floe.wait_for_end();
+    floe.env.clear();
+    floe.restart();
+    assert_eq!(floe.run("replay"), "replayed 0 rows\n");
+    floe.flush();
+    let dead = floe.metric("floe_dead_letter_rows{exporter=\"iceberg\",table=\"invocations\"}");
+    assert_eq!(dead, Some(4.0), "they still do not fit, and are set aside once more");
+    assert!(floe.terminate().success(), "{}", floe.log());
+    assert_eq!(dead_letters::replayed(&mut floe), ["i0", "i1", "i2", "i3"]);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct Floe {
     pub env: Vec<(&'static str, String)>,
     /// Where its tables are, for `tests/python/read.py`.
     pub source: String,
+    /// A command that the gateway is started under; it has to leave the gateway the process that was started.
+    pub under: Vec<String>,
 }
 
 /// Free ports: bound and let go, so another process could take one; it never has yet.
@@ -104,18 +106,23 @@ impl Floe {
         let placed = lake.map_or_else(|| shipped.clone(), |lake| lake.configure(&shipped, false));
         fs::write(directory.join("pipelines.yaml"), change(placed)).unwrap();
         let source = lake.map_or_else(|| directory.join("floe-data").display().to_string(), Lake::source);
-        Floe { child: None, directory, ports, env: Vec::new(), source }
+        Floe { child: None, directory, ports, env: Vec::new(), source, under: Vec::new() }
     }
 
     /// Starts the process and waits for nothing.
     pub fn spawn(&mut self) {
         laws::start_anew(self.ports.http);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
-        self.child = Some(self.command("run").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        let mut command = self.command("run");
+        if let Some((program, arguments)) = self.under.split_first() {
+            let gateway = std::mem::replace(&mut command, Command::new(program));
+            command.args(arguments).arg(gateway.get_program()).args(gateway.get_args()).current_dir(&self.directory);
+            command.stdin(Stdio::null()).envs(self.env.iter().map(|(name, value)| (name, value)));
+        }
+        self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
     }
 
     /// Waits for the process to end by itself.
-    #[cfg(feature = "faults")]
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -126,6 +133,20 @@ impl Floe {
             assert!(Instant::now() < deadline, "the gateway lives on\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Starts the process, which is to end by itself because it cannot start; gives what it logged.
+    pub fn refuses_to_start(&mut self) -> String {
+        self.spawn();
+        let status = self.wait_for_end();
+        assert_eq!(status.code(), Some(1), "{status}\n{}", self.log());
+        self.log()
+    }
+
+    /// Changes the configuration of the next start.
+    pub fn reconfigure(&self, change: impl Fn(String) -> String) {
+        let path = self.directory.join("pipelines.yaml");
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
     }
 
     /// Starts the process again in the same directory.
@@ -157,6 +178,30 @@ impl Floe {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "floe {command}: {}\n{out}{err}\n{}", output.status, self.log());
         out.into_owned()
+    }
+
+    /// The same with arguments.
+    pub fn run_with(&self, command: &str, arguments: &[&str]) -> String {
+        let output = self.command(command).args(arguments).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "floe {command} {arguments:?}: {}\n{out}{err}\n{}", output.status, self.log());
+        out.into_owned()
+    }
+
+    /// One of floe's own metrics, by its name and labels as they stand there; `None` where it is not.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let page = send::get(self.ports.metrics, "/metrics").unwrap().text();
+        let line = page.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+        line.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    /// Waits until `done`, or fails with what it waits for.
+    pub fn wait_until(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < deadline, "{what} never came\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Commits what is held.

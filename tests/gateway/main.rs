@@ -30,15 +30,22 @@ mod configuration;
 mod crash;
 #[cfg(feature = "faults")]
 mod crash_points;
+mod dead_letters;
+mod disks;
 mod emitters;
 mod first_light;
 mod foreign;
 mod goldens;
+mod held_rows;
+mod log_size;
 mod outage;
 mod own_metrics;
 mod privacy;
 mod prometheus;
 mod routes;
 mod rules;
+mod system_calls;
+#[cfg(feature = "faults")]
+mod verdicts;
 mod secured;
 mod spark;

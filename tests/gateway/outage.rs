@@ -1,8 +1,12 @@
 //! A catalog or a warehouse that is away for a while, at full load: the log takes it, memory stays flat, and everything arrives once.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::floe::Floe;
@@ -36,24 +40,38 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids
 }
 
+/// Another process that holds SQLite's write lock until it is dropped.
+struct Lock(Child);
+
+impl Lock {
+    fn on(floe: &Floe) -> Lock {
+        let catalog = floe.data().join("catalog.db");
+        let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60); c.execute('BEGIN EXCLUSIVE'); \
+                    print('locked', flush=True); sys.stdin.read()";
+        let mut holder = Command::new(python::interpreter())
+            .args(["-c", hold, catalog.to_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "locked");
+        Lock(holder)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_locked_catalog_costs_nothing_but_time() {
     let floe = Floe::start_with(|config| config.replace("max_age: 60s", "max_age: 1s"));
-    let catalog = floe.data().join("catalog.db");
-    // Another process that holds SQLite's write lock.
-    let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN EXCLUSIVE'); \
-                print('locked', flush=True); sys.stdin.read()";
-    let interpreter = python::interpreter();
-    let mut holder = Command::new(interpreter)
-        .args(["-c", hold, catalog.to_str().unwrap()])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.as_mut().unwrap()), &mut line).unwrap();
-    assert_eq!(line.trim(), "locked");
-
+    let lock = Lock::on(&floe);
     let end = Instant::now() + Duration::from_secs(4);
     let (warm, _) = send_until(&floe, "warm", |_| Instant::now() > end);
     let before = floe.resident_kib();
@@ -62,12 +80,83 @@ fn a_locked_catalog_costs_nothing_but_time() {
     let grown = floe.resident_kib().saturating_sub(before);
     assert_eq!(later, 0, "the log has room");
     assert!(grown < 64 << 10, "memory grew by {grown} KiB while {} rows were held", acknowledged.len());
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    drop(lock);
 
     let mut floe = floe;
     assert!(floe.terminate().success(), "{}", floe.log());
     let all = sorted([warm, acknowledged].concat());
+    assert!(python::column(&floe, "invocations", "invocation_id") == all, "not every acknowledged invocation arrived once");
+}
+
+/// How long a write of so many bytes with its fdatasync takes on the disk of `directory`, the middle and the slowest of a hundred, as text.
+fn raw_syncs(directory: &Path, bytes: usize) -> String {
+    let path = directory.join("raw");
+    let file = fs::File::create(&path).unwrap();
+    let block = vec![7; bytes];
+    let one = |n: usize| {
+        let began = Instant::now();
+        file.write_all_at(&block, (n * bytes) as u64).unwrap();
+        file.sync_data().unwrap();
+        began.elapsed()
+    };
+    let text = quantiles((0..100).map(one).collect());
+    fs::remove_file(path).unwrap();
+    text
+}
+
+fn quantiles(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
+    format!("p50 {:.1?}, p99 {:.1?} of {}", at(50), at(99), times.len())
+}
+
+/// `FLOE_OUTAGE_SECONDS=300` for the five minutes of docs/performance.md.
+#[test]
+fn a_stopped_catalog_at_full_speed_stays_within_the_limit_on_memory() {
+    const LIMIT_MIB: u64 = 150;
+    let seconds = std::env::var("FLOE_OUTAGE_SECONDS").map_or(6, |seconds| seconds.parse().unwrap());
+    let mut floe = Floe::start_with(|config| {
+        config
+            .replace("extensions:\n", &format!("extensions:\n  memory_limiter: {{ limit_mib: {LIMIT_MIB} }}\n"))
+            .replace("max_age: 60s", "max_age: 1s")
+    });
+    floe.wait_until("the tables", || python::column_or_none(&floe, "invocations", "invocation_id").is_some());
+    let lock = Lock::on(&floe);
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let to = floe.ports.http;
+    let sender = |name: u32| {
+        thread::spawn(move || {
+            let (mut acknowledged, mut times) = (Vec::new(), Vec::new());
+            for request in 0_u32.. {
+                if Instant::now() > end {
+                    break;
+                }
+                let ids: Vec<String> = (0..200).map(|span| format!("{name}-{request}-{span}")).collect();
+                let body = send::body(ids.iter().map(|id| send::invocation(id, "checkout", send::now_nanos())).collect());
+                let began = Instant::now();
+                let reply = send::export(to, "traces", &body).unwrap();
+                times.push(began.elapsed());
+                assert!(matches!(reply.status, 200 | 503), "{}: {}", reply.status, reply.text());
+                if reply.status == 200 {
+                    acknowledged.extend(ids);
+                }
+            }
+            (acknowledged, times)
+        })
+    };
+    let senders: Vec<_> = (0..4).map(sender).collect();
+    let (acknowledged, times): (Vec<_>, Vec<_>) = senders.into_iter().map(|sender| sender.join().unwrap()).unzip();
+    let held = floe.metric("floe_destination_rows{exporter=\"iceberg\",table=\"invocations\",state=\"held\"}").unwrap();
+    let bytes = floe.metric("floe_wal_size_bytes").unwrap();
+    drop(lock);
+    println!("ack {}; a raw fdatasync of 16 KiB {}", quantiles(times.concat()), raw_syncs(&floe.directory, 16 << 10));
+    floe.wait_until("the commit of all rows", || floe.command("flush").output().unwrap().status.success());
+    let peak = floe.peak_kib() >> 10;
+    println!("{held} rows held in {} MiB of log, peak memory {peak} MiB of {LIMIT_MIB}", bytes as u64 >> 20);
+    assert!(held > 1_000.0, "only {held} rows were held");
+    assert!(peak < LIMIT_MIB, "{peak} MiB");
+    assert!(floe.terminate().success(), "{}", floe.log());
+    let all = sorted(acknowledged.concat());
     assert!(python::column(&floe, "invocations", "invocation_id") == all, "not every acknowledged invocation arrived once");
 }
 

@@ -37,6 +37,13 @@ pub fn column(floe: &super::floe::Floe, table: &str, column: &str) -> Vec<String
     values
 }
 
+/// The same; `None` while there is no such table.
+pub fn column_or_none(floe: &super::floe::Floe, table: &str, column: &str) -> Option<Vec<String>> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/python/read.py");
+    let output = Command::new(interpreter()).arg(path).args(["table", floe.data().to_str()?, table]).output().unwrap();
+    output.status.success().then(|| self::column(floe, table, column))
+}
+
 /// The answer of DuckDB; `{invocations}` and kin stand for the tables.
 pub fn sql(floe: &super::floe::Floe, query: &str) -> Vec<Value> {
     json_lines("read.py", &["sql", &floe.source, query])

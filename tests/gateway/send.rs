@@ -146,3 +146,17 @@ pub fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
 pub fn body(spans: Vec<Span>) -> Vec<u8> {
     request(spans).encode_to_vec()
 }
+
+/// A UUID that follows from a name.
+pub fn uuid(name: &str) -> String {
+    let hash = |seed: u64| name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let (high, low) = (hash(0xcbf2_9ce4_8422_2325), hash(0x9ae1_6a3b_2f90_404f));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
+}

@@ -107,7 +107,8 @@ impl Committer {
         }
     }
 
-    /// Commits of this log that were recorded for streams of other names: an exporter that was renamed goes on from them.
+    /// Commits of this log to other tables, or recorded for streams of other names: an exporter that was renamed goes on from them, and one that is led
+    /// back to a table it had before knows them.
     #[must_use]
     pub fn going_on_from(mut self, earlier: Vec<Recorded>) -> Committer {
         self.earlier = earlier;
@@ -246,7 +247,9 @@ impl Committer {
             return self.back_off(None, None, now);
         }
         let known = self.recorded.as_ref().filter(|recorded| recorded.table == look.shape.table);
-        let news = |mark: &Mark| known.is_none_or(|known| mark.position > known.position);
+        // A stream with a history of its own may have been written to this table before.
+        let before = self.earlier.iter().filter(|earlier| self.recorded.is_some() && earlier.table == look.shape.table);
+        let news = |mark: &Mark| known.into_iter().chain(before.clone()).all(|known| mark.position > known.position);
         let mut marks: Vec<Mark> = look.watermark.into_iter().chain(look.mark).filter(news).collect();
         marks.retain(|mark| !self.overlooks(mark));
         marks.sort_by_key(|mark| mark.position);

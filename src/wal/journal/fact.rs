@@ -17,6 +17,8 @@ pub(super) const REQUEST: usize = 32;
 const REQUESTS: usize = 1024;
 /// Orphaned files that are listed, over all streams; past it the oldest are forgotten, and stay for a job that looks for files of no snapshot.
 const ORPHANS: usize = 10_000;
+/// Tables that a stream was written to before; past it the oldest are forgotten.
+const EARLIER: usize = 256;
 
 /// One entry of the journal. Streams go by their name: numbers change with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub(in crate::wal) struct Progress {
     /// The dead letters of the recorded commit.
     pub(in crate::wal) letters: Option<Letters>,
     pub(in crate::wal) intents: Vec<Intent>,
+    /// The last commit to each table that the stream was written to before: the configuration may lead back there.
+    pub(in crate::wal) earlier: Vec<Recorded>,
 }
 
 /// What the whole journal says.
@@ -88,7 +92,14 @@ impl Facts {
         match fact {
             Fact::Intent { stream, intent } => self.streams.entry(stream).or_default().intents.push(intent),
             Fact::Recorded { stream, recorded, floor, letters } => {
-                self.streams.insert(stream, Progress { recorded: Some(recorded), letters, intents: Vec::new() });
+                let progress = self.streams.entry(stream).or_default();
+                progress.earlier.retain(|earlier| earlier.table != recorded.table);
+                let before = progress.recorded.replace(recorded).filter(|before| !before.table.is_nil());
+                let is_elsewhere = |before: &Recorded| progress.recorded.as_ref().is_some_and(|now| now.table != before.table);
+                progress.earlier.extend(before.filter(is_elsewhere));
+                let surplus = progress.earlier.len().saturating_sub(EARLIER);
+                progress.earlier.drain(..surplus);
+                (progress.letters, progress.intents) = (letters, Vec::new());
                 self.floor = self.floor.max(floor);
                 self.damaged.retain(|(_, last)| *last > floor);
             }
@@ -132,6 +143,9 @@ impl Facts {
         let mut out = Vec::new();
         // The floor first, as damage below it would be dropped.
         for (stream, progress) in &self.streams {
+            for recorded in progress.earlier.iter().cloned() {
+                Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor, letters: None }.encode(seed, &mut out);
+            }
             if let Some(recorded) = progress.recorded.clone() {
                 let letters = progress.letters;
                 Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor, letters }.encode(seed, &mut out);

@@ -83,6 +83,19 @@ fn the_first_commit_to_a_table_is_an_empty_append_that_enrols() {
 }
 
 #[test]
+fn a_table_that_it_had_before_is_enrolled_anew_where_the_other_one_ended() {
+    let now = Instant::now();
+    let before = Recorded { table: Uuid::from_u128(2), ..recorded(4, 1) };
+    let mut committer = Committer::new(CUT, Some(recorded(7, 3)), Vec::new()).going_on_from(vec![recorded(7, 3), before]);
+    committer.on(Event::Tick, now);
+    let back = Look { shape: Shape { table: Uuid::from_u128(2), ..shape() }, ..look(3, Some(mark(4, 1))) };
+    let Step::Journal(intent) = committer.on(Event::Looked { look: Ok(back), fresh: fresh(0) }, now) else {
+        panic!("expected the enrolling intent")
+    };
+    assert_eq!((intent.above, intent.to), (Position(7), Position(7)));
+}
+
+#[test]
 fn a_recreated_table_is_enrolled_where_the_old_one_ended() {
     let now = Instant::now();
     let mut committer = Committer::new(CUT, Some(recorded(7, 3)), vec![intent(9, 7, 8, Some(4), 4)]);
