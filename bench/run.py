@@ -21,6 +21,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+# The generator, where it is another build.
+LOAD = pathlib.Path(os.environ.get("FLOE_LOAD", TARGET / "examples" / "load"))
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,7 +72,7 @@ def measure(kind, records, in_all, gzip):
         try:
             wait_ready(ports[3], gateway)
             idle = cpu_seconds(gateway.pid)
-            command = [TARGET / "examples" / "load", "--endpoint", f"http://127.0.0.1:{ports[0]}", "--kind", kind]
+            command = [LOAD, "--endpoint", f"http://127.0.0.1:{ports[0]}", "--kind", kind]
             command += ["--records", str(records), "--requests", str(max(in_all // records, 1))] + (["--gzip"] if gzip else [])
             sent = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             subprocess.run([TARGET / "floe", "flush"], cwd=directory, check=True, capture_output=True)
@@ -101,4 +103,5 @@ def main():
         print(json.dumps(measure(*case)), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -84,6 +84,11 @@ named! {
         RetrySync = "retry_sync",
         HashesInMemory = "hashes_in_memory",
         HashesWithSegment = "hashes_with_segment",
+        /// A reader loads the table before it pins the log, and compares nothing.
+        ReaderLoadsFirst = "reader_loads_first",
+        /// It takes the watermark of another load than the snapshot.
+        ReaderLoadsTwice = "reader_loads_twice",
+        ReaderBelievesStale = "reader_believes_stale",
     }
 }
 

@@ -17,7 +17,7 @@
 //! | `state` | segments in use, and per stream what is logged, committed, held |
 //! | `group_commit` | the one thread that owns the files |
 //! | `window` | request hashes of the last minutes |
-//! | `reader` | a stream's rows, in order |
+//! | `reader`, `pin` | a stream's rows, in order; the same as they were at one moment |
 //! | [`dead_letters`] | rows that fit no table or were moved out, and how they come back |
 //! | `storage` | the seam to the disk; tests fill it, break it, cut its power |
 //! | [`offline`] | what a person does to a log that no gateway has: look, resolve, rehome |
@@ -102,6 +102,7 @@ mod group_commit;
 mod journal;
 pub mod offline;
 mod open;
+mod pin;
 mod reader;
 mod recovery;
 mod segment;
@@ -114,6 +115,7 @@ mod window;
 pub use config::{Fsync, RetryWindow, WalConfig};
 pub use dead_letters::{Letter, LetterWriter, Letters, LettersError};
 pub use error::{AppendError, JournalError, OfflineError, OpenError, ReadError};
+pub use pin::Pin;
 pub use reader::{ReadBatch, Reader};
 
 use frame::{EntryHead, Head};
@@ -335,7 +337,7 @@ impl Wal {
 
     /// The stream's rows in (`above`, `to`], as far as they are synced now. The iterator blocks.
     pub fn read(&self, stream: StreamId, above: Position, to: Position) -> Reader {
-        Reader::new(Arc::clone(&self.shared), stream, above, to)
+        Reader::new(&self.shared, stream, above, to)
     }
 
     /// Writes down that a commit is about to be sent; it is on the disk when this returns (rule 14).

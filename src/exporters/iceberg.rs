@@ -11,6 +11,7 @@
 //! | `upload` | one Parquet file, and what the manifest says of it |
 //! | `schema` | the tables as Iceberg has them |
 //! | `catalog` | looking at a table, and a commit pinned to what was seen |
+//! | `together` | a table and the rows above its watermark, for readers; its decisions are pure |
 //! | `storage` | the warehouse: local files, synced, or S3 |
 //! | [`check`] | what is wrong with a catalog and its storage, in plain words |
 //!
@@ -31,6 +32,7 @@ mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod together;
 mod upload;
 
 use std::sync::Arc;
@@ -42,6 +44,7 @@ use tokio::task::JoinHandle;
 pub use catalog::TableInfo;
 pub use config::IcebergConfig;
 pub use driver::{IcebergMetrics, LastCommit, TableState, TableStatus};
+pub use together::Together;
 
 use crate::tables::{Schemas, Table, layout};
 use crate::wal::{Held, Stream, StreamId, Wal};
@@ -63,6 +66,8 @@ pub enum ExporterError {
     Thread(#[source] std::io::Error),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("the log cannot be read")]
+    Log(#[source] std::io::Error),
     /// The rows are still in the log.
     #[error("{table} could not be flushed: {why}")]
     Flush { table: &'static str, why: String },
@@ -72,15 +77,24 @@ pub enum ExporterError {
 #[derive(Debug)]
 pub struct IcebergExporter {
     id: String,
+    wal: Wal,
     tables: [Running; 4],
 }
 
-#[derive(Debug)]
 struct Running {
     flushes: mpsc::Sender<Flush>,
     held: watch::Receiver<Held>,
     shared: Arc<Shared>,
+    stream: StreamId,
+    /// For readers; the task has its own, which remembers the version that the next commit is built on.
+    catalog: TableCatalog,
     task: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("stream", &self.stream).field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 /// What a drain left.
@@ -131,9 +145,11 @@ impl IcebergExporter {
                 name: format!("{id}:{}", table.name()),
             };
             let (flushes, wishes) = mpsc::channel(FLUSHES);
-            Running { flushes, held: wal.held(stream), shared, task: tokio::spawn(driver.run(wishes)) }
+            let catalog = TableCatalog::new(Arc::clone(&connector), table, &schemas[table.index()], wal.writer_id());
+            let task = tokio::spawn(driver.run(wishes));
+            Running { flushes, held: wal.held(stream), shared, stream, catalog, task }
         });
-        Ok(IcebergExporter { id: id.to_owned(), tables })
+        Ok(IcebergExporter { id: id.to_owned(), wal: wal.clone(), tables })
     }
 
     /// Cuts and commits everything that is held now; returns when it is in the tables.
@@ -179,6 +195,15 @@ impl IcebergExporter {
             }
         }
         DrainReport { left }
+    }
+
+    /// Rule 23: one version of a table, and exactly the rows of the log that it does not have. Rows in another replica's log are not seen.
+    ///
+    /// # Errors
+    /// When the log or the catalog cannot be read.
+    pub async fn together(&self, table: Table) -> Result<Together, ExporterError> {
+        let running = &self.tables[table.index()];
+        together::read(&self.wal, running.stream, &running.catalog).await
     }
 
     /// As in the configuration, for example `iceberg/lake`.

@@ -138,7 +138,7 @@ impl Admin for AdminService {
             match text.parse::<Uuid>() {
                 Ok(file) => files.push(file),
                 Err(_) => {
-                    reply.failures.push(format!("`{text}` names no file: expected a UUID, as `floe replay --list` shows it"))
+                    reply.failures.push(format!("`{text}` names no file: expected a UUID, as `floe replay --list` shows it"));
                 }
             }
         }

@@ -10,6 +10,7 @@ use std::vec::IntoIter;
 use super::error::ReadError;
 use super::segment::ReadAhead;
 use super::state::{Amount, Extent, Shared};
+use super::storage::LogFile;
 use super::{Position, StreamId};
 
 /// One stream's rows of one request.
@@ -25,12 +26,18 @@ pub struct ReadBatch {
 /// Blocking iterator over a stream's rows in (`above`, `to`]. After an error it ends.
 #[derive(Debug)]
 pub struct Reader {
-    shared: Arc<Shared>,
     stream: StreamId,
     above: Position,
     to: Position,
-    extents: IntoIter<Extent>,
+    extents: IntoIter<Source>,
     open: Option<Open>,
+}
+
+/// A segment, and how its file is had.
+#[derive(Debug)]
+enum Source {
+    Named(Extent, Arc<Shared>),
+    Opened(Extent, Arc<dyn LogFile>),
 }
 
 /// The segment that is being read.
@@ -57,7 +64,7 @@ struct Found {
 }
 
 impl Reader {
-    pub(super) fn new(shared: Arc<Shared>, stream: StreamId, above: Position, to: Position) -> Reader {
+    pub(super) fn new(shared: &Arc<Shared>, stream: StreamId, above: Position, to: Position) -> Reader {
         let state = shared.lock();
         let to = to.min(state.synced);
         let is_wanted = |extent: &&Extent| {
@@ -68,12 +75,20 @@ impl Reader {
         };
         let extents: Vec<Extent> = state.extents.iter().filter(is_wanted).cloned().collect();
         drop(state);
-        Reader { shared, stream, above, to, extents: extents.into_iter(), open: None }
+        let sources: Vec<Source> = extents.into_iter().map(|extent| Source::Named(extent, Arc::clone(shared))).collect();
+        Reader { stream, above, to, extents: sources.into_iter(), open: None }
     }
 
     /// Over the rows at or below `to` in one segment.
     pub(super) fn within(shared: Arc<Shared>, stream: StreamId, to: Position, extent: Extent) -> Reader {
-        Reader { shared, stream, above: Position(0), to, extents: vec![extent].into_iter(), open: None }
+        let sources = vec![Source::Named(extent, shared)];
+        Reader { stream, above: Position(0), to, extents: sources.into_iter(), open: None }
+    }
+
+    /// Over segments whose files are open.
+    pub(super) fn pinned(stream: StreamId, above: Position, to: Position, segments: Vec<(Extent, Arc<dyn LogFile>)>) -> Reader {
+        let sources: Vec<Source> = segments.into_iter().map(|(extent, file)| Source::Opened(extent, file)).collect();
+        Reader { stream, above, to, extents: sources.into_iter(), open: None }
     }
 
     /// Counts the rows instead of reading them.
@@ -91,7 +106,7 @@ impl Reader {
             let open = match &mut self.open {
                 Some(open) => open,
                 None => match self.extents.next() {
-                    Some(extent) => self.open.insert(Open::new(&self.shared, extent)?),
+                    Some(source) => self.open.insert(Open::new(source)?),
                     None => return Ok(None),
                 },
             };
@@ -128,8 +143,14 @@ impl Iterator for Reader {
 }
 
 impl Open {
-    fn new(shared: &Shared, extent: Extent) -> Result<Open, ReadError> {
-        let file = shared.storage.open(&extent.segment.path).map_err(|error| disk(&extent, error))?;
+    fn new(source: Source) -> Result<Open, ReadError> {
+        let (extent, file) = match source {
+            Source::Opened(extent, file) => (extent, file),
+            Source::Named(extent, shared) => {
+                let file = shared.storage.open(&extent.segment.path).map_err(|error| disk(&extent, error))?;
+                (extent, file)
+            }
+        };
         let bytes = ReadAhead::new(file, extent.end);
         let at = extent.segment.header_len;
         Ok(Open { extent, bytes, at, last: Position(0), entries: Vec::new().into_iter() })

@@ -79,6 +79,12 @@ pub(super) struct Amount {
     pub(super) bytes: u64,
 }
 
+impl Extent {
+    pub(super) fn has_rows(&self, stream: StreamId) -> bool {
+        self.shares.get(usize::from(stream.0)).is_some_and(|share| share.total.rows > 0)
+    }
+}
+
 impl Share {
     pub(super) fn add(&mut self, position: Position, amount: Amount) {
         if self.last == Position(0) {

@@ -152,7 +152,7 @@ fn a_stopped_catalog_at_full_speed_stays_within_the_limit_on_memory() {
     println!("ack {}; a raw fdatasync of 16 KiB {}", quantiles(times.concat()), raw_syncs(&floe.directory, 16 << 10));
     floe.wait_until("the commit of all rows", || floe.command("flush").output().unwrap().status.success());
     let peak = floe.peak_kib() >> 10;
-    println!("{held} rows held in {} MiB of log, peak memory {peak} MiB of {LIMIT_MIB}", bytes as u64 >> 20);
+    println!("{held} rows held in {:.1} MiB of log, peak memory {peak} MiB of {LIMIT_MIB}", bytes / f64::from(1 << 20));
     assert!(held > 1_000.0, "only {held} rows were held");
     assert!(peak < LIMIT_MIB, "{peak} MiB");
     assert!(floe.terminate().success(), "{}", floe.log());

@@ -81,7 +81,9 @@ fn send_all(floe: &Floe, senders: u32, requests: u32) {
             })
         })
         .collect();
-    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    for sender in senders {
+        sender.join().unwrap();
+    }
 }
 
 /// What the gateway did, when it has ended.

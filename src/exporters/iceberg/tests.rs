@@ -148,6 +148,34 @@ fn files_below(directory: &Path, ending: &str) -> Vec<String> {
     found
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn table_and_log_together_have_every_row_once_before_during_and_after_commits() {
+    let mut place = Place::new();
+    let wal = place.open("wal");
+    let exporter = start(&place, &wal);
+    for round in 0..4 {
+        place.append(&wal, 0..3, 5).await;
+        let committing = exporter.flush();
+        let reading = async {
+            let mut seen = Vec::new();
+            for _ in 0..5 {
+                seen.push(exporter.together(Table::Invocations).await.expect("read"));
+            }
+            seen
+        };
+        let (committed, seen) = tokio::join!(committing, reading);
+        committed.expect("flushed");
+        let table = place.load().await;
+        for together in seen {
+            let held: u64 = together.rows.map(|rows| u64::from(rows.expect("readable").rows)).sum();
+            let snapshot = together.snapshot.and_then(|snapshot| table.metadata().snapshot_by_id(snapshot));
+            let total = snapshot.and_then(|snapshot| snapshot.summary().additional_properties.get("total-records"));
+            let written: u64 = total.map_or(0, |total| total.parse().expect("a number"));
+            assert_eq!(held + written, 15 * (round + 1), "{held} held, {written} written");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_committed_and_read_back_sorted_in_their_partitions() {
     let mut place = Place::new();

@@ -280,7 +280,7 @@ impl Fact {
                 let position = Position(fields.u64()?);
                 let (commit, table) = (uuid(&mut fields)?, uuid(&mut fields)?);
                 let floor = Position(fields.u64()?);
-                let letters = letters(&mut fields)?;
+                let letters = letters(&mut fields);
                 Some(Fact::Recorded { stream, recorded: Recorded { position, commit, table }, floor, letters })
             }
             3 => Some(Fact::Damaged { first: Position(fields.u64()?), last: Position(fields.u64()?) }),
@@ -308,7 +308,7 @@ fn intent(fields: &mut Fields<'_>) -> Option<Intent> {
     let has_parent = fields.u8()? != 0;
     let parent = i64::from_le_bytes(fields.array()?);
     let parent_sequence = i64::from_le_bytes(fields.array()?);
-    let (files, letters) = (files(fields)?, letters(fields)?);
+    let (files, letters) = (files(fields)?, letters(fields));
     Some(Intent { commit, table, above, to, parent: has_parent.then_some(parent), parent_sequence, files, letters })
 }
 
@@ -331,11 +331,9 @@ fn put_letters(out: &mut Vec<u8>, letters: Option<Letters>) {
     }
 }
 
-fn letters(fields: &mut Fields<'_>) -> Option<Option<Letters>> {
-    if fields.0.is_empty() {
-        return Some(None);
-    }
-    Some(Some(Letters { file: uuid(fields)?, rows: fields.u64()? }))
+/// `None` at the end of the entry.
+fn letters(fields: &mut Fields<'_>) -> Option<Letters> {
+    Some(Letters { file: uuid(fields)?, rows: fields.u64()? })
 }
 
 fn uuid(fields: &mut Fields<'_>) -> Option<Uuid> {
