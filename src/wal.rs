@@ -15,7 +15,7 @@
 //! | `journal`, `journal/fact` | intents and recorded commits |
 //! | `recovery`, `open` | from what is on the disk to a running log |
 //! | `state` | segments in use, and per stream what is logged, committed, held |
-//! | `group_commit` | the one thread that owns the files |
+//! | `group_commit`, `group_commit/commits` | the one thread that owns the files: appends; and what is written down, released, replayed |
 //! | `window` | request hashes of the last minutes |
 //! | `reader`, `pin` | a stream's rows, in order; the same as they were at one moment |
 //! | [`dead_letters`] | rows that fit no table or were moved out, and how they come back |
@@ -76,9 +76,11 @@
 //! - **Rewriting.** At open the last segment, and every damaged one, is copied frame by frame to a new file in its place (rule 3).
 //!
 //! Crash points, in the order a record meets them: `after_append`, `after_fsync_before_ack`, `after_ack`, `after_segment_create`, `after_intent`,
-//! `after_record_before_release`, `during_release`, `during_reopen_rewrite`.
+//! `after_record_before_release`, `during_release`, `during_reopen_rewrite`; and `during_replay`.
 //!
 //! # Limits
+//! - Segments are not preallocated, the journal is: a full disk has to drain, and appends are told "later" anyhow. Writing zeros first would write every byte twice,
+//!   and the length of a file is in the fdatasync.
 //! - `wal` directories on network file systems are recognised by the mount table, on Linux only.
 //!
 //! Invariant: the log knows bytes, rows as a number, and positions; nothing of telemetry.

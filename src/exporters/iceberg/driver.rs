@@ -21,7 +21,7 @@ use crate::wal::{Held, Letters, Position, StreamId, Wal};
 /// While rows come in at full speed the committer is asked no more often than this.
 const BREATH: Duration = Duration::from_millis(50);
 /// A stopped table is asked again after so long.
-const STOPPED: Duration = Duration::from_secs(1);
+const STOPPED: Duration = Duration::from_secs(5);
 
 /// What a table's exporter does now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

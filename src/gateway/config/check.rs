@@ -78,6 +78,14 @@ fn check_destinations(config: &Config) -> Result<(), ConfigError> {
     let mut seen: Vec<(String, &ComponentId)> = Vec::new();
     for ((id, exporter), place) in config.exporters.iter().zip(config.exporters.places()) {
         let ExporterConfig::Iceberg(settings) = exporter else { continue };
+        let max_age = settings.commit.max_age;
+        if let Some(after) = settings.dead_letter.after.filter(|after| after.get() <= max_age.get()) {
+            let message = format!(
+                "`dead_letter.after` of exporter `{id}` is {after}, expected longer than `commit.max_age`, which is {max_age}: rows that wait \
+                 for their commit are not stuck"
+            );
+            return Err(ConfigError::at(place, message));
+        }
         if let Some(message) = settings.contradiction() {
             return Err(ConfigError::at(place, message));
         }

@@ -22,6 +22,18 @@ fn empty_pipelines_are_refused_with_their_place() {
 }
 
 #[test]
+fn rows_are_not_moved_out_while_they_wait_for_their_commit() {
+    let said = error(
+        "receivers: { otlp: }\nexporters:\n  iceberg: { commit: { max_age: 60s }, dead_letter: { after: 1m } }\nprocessors: { map: , sanitize: , hash_ip: , truncate_stack: }\n\
+         service: { pipelines: { traces: { receivers: [otlp], processors: [map, sanitize, hash_ip, truncate_stack], exporters: [iceberg] } } }",
+    );
+    assert!(
+        said.starts_with("a.yaml:3:3: `dead_letter.after` of exporter `iceberg` is 1m, expected longer than `commit.max_age`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn there_is_one_extension_of_a_kind() {
     let said = error(&format!(
         "{REST}extensions:\n  wal:\n  wal/two:\nservice: {{ pipelines: {{ traces: {{ receivers: [otlp], exporters: [prometheus] }} }} }}"
