@@ -96,7 +96,7 @@ fn what_still_does_not_fit_is_a_dead_letter_again() {
 fn rows_of_a_table_that_is_away_are_moved_out_and_make_room() {
     let mut floe = Floe::prepare(|config| {
         config
-            .replace("directory: floe-data/wal", "directory: floe-data/wal, max_bytes: 2MiB")
+            .replace("directory: floe-data/wal", "directory: floe-data/wal, max_bytes: 1MiB")
             .replace("    namespace: analytics", "    namespace: analytics\n    dead_letter: { after: 2s }")
             .replace("max_age: 60s", "max_age: 1s")
     });

@@ -231,6 +231,7 @@ impl World {
                 let left = held(to, to - recorded.position.0, self.start + Duration::from_secs(recorded.position.0 + 1));
                 (millis(5), Pending::Event(Event::Recorded(left)))
             }
+            Step::MoveOut(_, why) => panic!("moved out: {why}"),
             Step::Stop(reason) => panic!("stopped: {reason}"),
         };
         self.schedule(replica, after, pending);
