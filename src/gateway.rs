@@ -11,7 +11,7 @@
 //! | [`keys`] | the id key and the address key, made at the first start |
 //! | [`readiness`] | whether senders should come here |
 //! | [`report`] | what the rooms count themselves, as metrics |
-//! | [`admin`] | `floe status` and `floe flush` on the side of the gateway |
+//! | [`admin`] | `floe status`, `floe flush` and `floe replay` on the side of the gateway |
 //!
 //! Only this room and the command line know every other room.
 

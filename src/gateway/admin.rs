@@ -26,7 +26,7 @@ use proto::{
     ReplayReply, ReplayRequest, StatusReply, StatusRequest,
 };
 
-/// Answers `floe status` and `floe flush`.
+/// Answers `floe status`, `floe flush` and `floe replay`.
 #[derive(Clone, Debug)]
 pub struct AdminService {
     wal: Wal,

@@ -64,7 +64,7 @@ pub struct MemoryLimiterConfig {
 #[schemars(extend("minimum" = 64))]
 pub struct LimitMib(u64);
 
-/// `extensions.admin`: where `floe status` and `floe flush` find a running gateway.
+/// `extensions.admin`: where `floe status`, `floe flush` and `floe replay` find a running gateway.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
