@@ -44,8 +44,8 @@ mod privacy;
 mod prometheus;
 mod routes;
 mod rules;
+mod secured;
+mod spark;
 mod system_calls;
 #[cfg(feature = "faults")]
 mod verdicts;
-mod secured;
-mod spark;
