@@ -7,7 +7,7 @@ use super::floe::{Floe, PATIENCE};
 use super::parts::Lake;
 use super::proxy::{Fault, Proxy};
 use super::r2::{self, ObjectFault, R2};
-use super::{python, send};
+use super::{proxy, python, send};
 
 /// A gateway on R2, with the ids that were acknowledged.
 struct Scene {
@@ -248,4 +248,67 @@ fn pyiceberg_and_duckdb_read_the_tables_with_the_settings_of_the_docs() {
     let arguments = [&catalog, &warehouse, r2::TOKEN, &store, r2::TOKEN_ID, &r2::secret_key(), &table];
     let found = python::json_lines("engines.py", &arguments);
     assert_eq!(found, [serde_json::json!({ "pyiceberg": 2, "duckdb": 2 })]);
+}
+
+#[test]
+fn check_says_in_plain_words_what_is_wrong_and_what_to_do() {
+    let Some(mut scene) = Scene::plain() else { return };
+    scene.send("first");
+    scene.settle();
+    let config = std::fs::read_to_string(scene.floe.directory.join("pipelines.yaml")).unwrap();
+    let check = |from: &str, to: &str, words: &str| {
+        assert!(config.contains(from), "{config}");
+        std::fs::write(scene.floe.directory.join("other.yaml"), config.replace(from, to)).unwrap();
+        let said = scene.floe.command("check").args(["--config", "other.yaml"]).output().unwrap();
+        let text = String::from_utf8_lossy(&said.stdout);
+        assert!(!said.status.success() && text.contains(words), "expected `{words}` in\n{text}");
+    };
+    let catalog = scene.proxy.address.to_string();
+    check(r2::TOKEN, "another", "the token lacks Workers R2 Data Catalog Write (");
+    check(&format!("/{}/{}\"", r2::ACCOUNT, r2::BUCKET), "/other/bucket\"", "there is no catalog for this bucket");
+    check(&catalog, "127.0.0.1:1", "nobody answers there");
+    check(&scene.r2.objects.to_string(), "127.0.0.1:1", "nobody answers there");
+    scene.r2.refuse_writes();
+    check(r2::TOKEN, r2::TOKEN, "the token lacks Workers R2 Storage Bucket Item Write (");
+}
+
+#[test]
+fn a_catalog_of_a_private_authority_is_trusted_by_its_file_and_gets_the_headers() {
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let Some(lake) = Lake::open() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    super::secured::certify(directory.path(), "catalog");
+    let [certificate, key] = ["catalog.pem", "catalog.key"].map(|file| directory.path().join(file));
+    let provider = std::sync::Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let pair = (CertificateDer::from_pem_file(&certificate).unwrap(), PrivateKeyDer::from_pem_file(&key).unwrap());
+    let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let tls = tls.with_no_client_auth().with_single_cert(vec![pair.0], pair.1).unwrap();
+    let listener = proxy::bind();
+    let address = listener.local_addr().unwrap();
+    let behind = lake.catalog;
+    proxy::serve_with(listener, Some(std::sync::Arc::new(tls).into()), move |kept: proxy::Kept| async move {
+        if kept.headers.get("x-tenant").is_none_or(|tenant| tenant != "one") {
+            return Ok((http::StatusCode::FORBIDDEN, http::HeaderMap::new(), "no tenant".into()));
+        }
+        proxy::forward(behind, kept).await
+    });
+    let plain = format!("uri: \"http://{}\"", lake.catalog);
+    let trusted =
+        format!("uri: \"https://{address}\", headers: {{ X-Tenant: one }}, tls: {{ ca_file: {} }}", certificate.display());
+    let mut floe = Floe::start_on(Some(&lake), |config| config.replace(&plain, &trusted));
+    let body = send::body(vec![send::invocation("one", "checkout", send::now_nanos())]);
+    assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    floe.flush();
+    floe.source = lake.source();
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["one"]);
+
+    let config = std::fs::read_to_string(floe.directory.join("pipelines.yaml")).unwrap();
+    let distrusting = config.replace(&format!(", tls: {{ ca_file: {} }}", certificate.display()), "");
+    std::fs::write(floe.directory.join("other.yaml"), distrusting).unwrap();
+    let said = floe.command("check").args(["--config", "other.yaml"]).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(!said.status.success() && text.contains("the certificate there is not trusted"), "{text}");
 }

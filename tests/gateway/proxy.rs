@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use super::floe::PATIENCE;
 
@@ -256,13 +257,33 @@ where
     F: Fn(Kept) -> A + Clone + Send + 'static,
     A: Future<Output = Result<Answer, std::io::Error>> + Send + 'static,
 {
+    serve_with(listener, None, answer);
+}
+
+/// The same with TLS, where there is an acceptor.
+pub fn serve_with<F, A>(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, answer: F)
+where
+    F: Fn(Kept) -> A + Clone + Send + 'static,
+    A: Future<Output = Result<Answer, std::io::Error>> + Send + 'static,
+{
     let accept = async move {
         let listener = TcpListener::from_std(listener).unwrap();
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let answer = answer.clone();
+            let (answer, tls) = (answer.clone(), tls.clone());
             let service = service_fn(move |request| respond(request, answer.clone()));
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            let http = hyper::server::conn::http1::Builder::new();
+            // A broken connection is one of the faults: the service's error ends it.
+            tokio::spawn(async move {
+                match tls {
+                    None => drop(http.serve_connection(TokioIo::new(stream), service).await),
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                        }
+                    }
+                }
+            });
         }
     };
     std::thread::spawn(move || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(accept));

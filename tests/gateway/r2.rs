@@ -142,6 +142,11 @@ impl R2 {
         self.service().minute = minute;
     }
 
+    /// The token may read objects, and write none.
+    pub fn refuse_writes(&self) {
+        self.service().objects.read_only = true;
+    }
+
     /// How often somebody was told to wait, and how often somebody did not.
     pub fn limits(&self) -> (u32, u32) {
         let service = self.service();

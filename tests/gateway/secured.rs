@@ -9,10 +9,11 @@ use super::{python, send};
 const TOKEN: &str = "sender-token-1";
 
 /// Makes `name.pem` and `name.key` for this machine, signed by itself.
-fn certify(directory: &Path, name: &str) {
+pub fn certify(directory: &Path, name: &str) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
         .args(["-subj", "/CN=floe", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(directory.join(format!("{name}.key")))
         .arg("-out")

@@ -111,6 +111,8 @@ fn advise(config: &IcebergConfig, said: &str) -> String {
         "there is no catalog for this bucket: `npx wrangler r2 bucket catalog enable BUCKET`, and check `catalog.account_id`"
     } else if has(&["status 404"]) {
         "no such warehouse, or no REST catalog at this address: check `catalog.uri` (without /v1) and `catalog.warehouse`"
+    } else if has(&["certificate"]) {
+        "the certificate there is not trusted: name its authority in `catalog.tls.ca_file` (of a store, in SSL_CERT_FILE), or have it renewed"
     } else if has(&["error sending request", "dns error", "connect"]) {
         "nobody answers there: check the address, the port and whether this machine may reach it"
     } else {

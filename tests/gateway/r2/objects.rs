@@ -30,6 +30,7 @@ pub enum ObjectFault {
 #[derive(Debug, Default)]
 pub struct State {
     faults: VecDeque<ObjectFault>,
+    pub(super) read_only: bool,
     met: u32,
     /// Uploads under way: lengths of their parts.
     uploads: HashMap<String, BTreeMap<u32, usize>>,
@@ -114,6 +115,9 @@ impl R2 {
         }
         if signed.region != "auto" || !sigv4::is_right(kept, &signed, &keys.secret) {
             return denied("SignatureDoesNotMatch");
+        }
+        if service.objects.read_only && kept.method != Method::GET && kept.method != Method::HEAD {
+            return denied("AccessDenied");
         }
         if keys.until.is_some_and(|until| until <= Instant::now()) {
             service.objects.expired += 1;
