@@ -144,7 +144,8 @@ fn broken(page: &str, told: Told) -> Vec<String> {
                 let labels = [format!("exporter=\"{exporter}\""), format!("table=\"{table}\""), format!("state=\"{state}\"")];
                 sum(page, "floe_destination_rows", &labels.each_ref().map(String::as_str))
             };
-            law(format!("rows of {exporter}:{table}"), state("logged"), state("committed") + state("held") + state("damaged"));
+            let elsewhere = ["committed", "held", "dead_lettered", "damaged"].map(state).iter().sum();
+            law(format!("rows of {exporter}:{table}"), state("logged"), elsewhere);
         }
     }
     // Where others send too, only they know what they were told.
