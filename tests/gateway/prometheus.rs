@@ -279,6 +279,20 @@ fn a_parser_of_another_project_reads_open_metrics() {
     assert!((created - Duration::from_nanos(now).as_secs_f64()).abs() < 60.0);
 }
 
+/// Where the configuration adds the column `trace_id`, the duration of an invocation leads to its trace.
+#[test]
+fn rows_with_a_trace_are_exemplars() {
+    let columns = "columns: { invocations: { trace_id: { field: trace_id }, span_id: { field: span_id } } }";
+    let floe = Floe::start_with(|config| config.replace("max_event_age: 0 }", &format!("max_event_age: 0, {columns} }}")));
+    let span = send::invocation("i1", "checkout", send::now_nanos());
+    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let exemplar = format!(" # {{trace_id=\"{}\",span_id=\"{}\"}} 1 ", hex(&span.trace_id), hex(&span.span_id));
+    assert_eq!(send::export(floe.ports.http, "traces", &send::body(vec![span])).unwrap().status, 200);
+    let page = page(&floe, OPEN_METRICS);
+    let bucket = page.lines().find(|line| line.starts_with("function_duration_seconds_bucket") && line.contains("le=\"1.0\""));
+    assert!(bucket.is_some_and(|bucket| bucket.contains(&exemplar)), "no {exemplar} in\n{page}");
+}
+
 #[test]
 fn a_request_of_points_that_is_sent_again_counts_once() {
     let floe = Floe::start();
@@ -310,6 +324,24 @@ fn a_label_of_many_values_costs_one_series_more_and_no_memory() {
     let page = page(&floe, TEXT);
     assert!(page.contains("jobs_total{otel_metric_overflow=\"true\"} 89000\n"), "{page}");
     assert_eq!(page.lines().filter(|line| line.starts_with("jobs_total{")).count(), 1_001);
+}
+
+/// Nobody scrapes, and what is silent goes all the same. The length itself is tried on a clock of the test's own (`tests/bounds.rs` of the exporter).
+#[test]
+fn what_is_silent_expires_though_nobody_scrapes() {
+    let floe =
+        Floe::start_with(|config| config.replace("prometheus: { endpoint:", "prometheus: { metric_expiration: 1s, endpoint:"));
+    let now = send::now_nanos();
+    assert_eq!(send::export(floe.ports.http, "metrics", &sum("jobs", 1, &[("a", 3)], now, now + 1)).unwrap().status, 200);
+    let expired = || {
+        let own = send::get(floe.ports.metrics, "/metrics").unwrap().text();
+        // Its `target_info` has gone with it.
+        let gone =
+            ["floe_prometheus_expired_total{exporter=\"prometheus\"} 2", "floe_prometheus_series{exporter=\"prometheus\"} 0"];
+        gone.iter().all(|line| own.contains(line)).then_some(())
+    };
+    assert!(wait(expired).is_some(), "{}", send::get(floe.ports.metrics, "/metrics").unwrap().text());
+    assert!(!page(&floe, TEXT).contains("jobs_total"));
 }
 
 #[test]

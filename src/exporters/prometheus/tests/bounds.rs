@@ -39,6 +39,16 @@ fn ended_streams_give_their_room_back() {
     assert_eq!(exporter.stats().series, 0);
 }
 
+/// Totals that found no room end one by one; the deltas beside them stay counted.
+#[test]
+fn an_overflow_series_outlives_the_streams_that_it_knows() {
+    let exporter = yaml("{ max_series: 10, max_series_per_metric: 1 }");
+    let total = point("m", 5).cumulative().labels(&[("a", "2")]);
+    observe(&exporter, vec![point("m", 1).labels(&[("a", "1")]), total.clone(), point("m", 2).labels(&[("a", "3")])]);
+    observe(&exporter, vec![total.ended()]);
+    assert_eq!(samples(&text(&exporter)), ["m_total{a=\"1\"} 1", "m_total{otel_metric_overflow=\"true\"} 7"]);
+}
+
 #[test]
 fn a_metric_that_explodes_leaves_room_for_the_others() {
     let exporter = yaml("{ max_series: 100, max_series_per_metric: 10 }");
