@@ -140,6 +140,28 @@ fn a_reference_to_a_file_is_its_whole_content_and_never_structure() {
     assert!(error(&head).contains("expected text in UTF-8"));
 }
 
+#[test]
+fn a_list_is_no_map_of_settings() {
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Choice {
+        Inline {
+            #[expect(dead_code, reason = "only its parsing is of interest")]
+            size: u64,
+        },
+        Boxed(#[expect(dead_code, reason = "only its parsing is of interest")] Otlp),
+    }
+    let check = |message: String, place: &str| {
+        assert_eq!(message, format!("{place}: expected a map of settings, found a list"));
+    };
+    check(error("receivers:\n  otlp: [a, 1]\n"), "pipelines.yaml:2:9");
+    check(error("receivers:\n  otlp: []\n"), "pipelines.yaml:2:9");
+    check(from_str::<Vec<Otlp>>("- [a]\n").unwrap_err().to_string(), "yaml:1:3");
+    check(from_str::<Choice>("inline: [1]\n").unwrap_err().to_string(), "yaml:1:9");
+    check(from_str::<Choice>("boxed: [a, 1]\n").unwrap_err().to_string(), "yaml:1:8");
+    assert!(from_str::<Choice>("inline: { size: 1 }\n").is_ok());
+}
+
 const BASE: &str = "receivers:\n  otlp:\n    endpoint: a\n    limit: 1\n";
 
 #[test]

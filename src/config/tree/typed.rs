@@ -193,7 +193,7 @@ impl<'de> Deserializer<'de> for Node {
         visitor.visit_newtype_struct(self).map_err(|misfit| misfit.or_at(&place))
     }
 
-    /// Nothing after the colon means the defaults.
+    /// Nothing after the colon means the defaults. A list is refused: a derived visitor would take its values by position.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -208,6 +208,10 @@ impl<'de> Deserializer<'de> for Node {
             let place = self.place.clone();
             let read = visitor.visit_map(Entries { entries: Vec::new().into_iter(), value: None });
             return read.map_err(|misfit| misfit.or_at(&place));
+        }
+        if let Value::List(_) = self.value {
+            let message = "expected a map of settings, found a list".to_owned();
+            return Err(Misfit { place: Some(self.place), message });
         }
         self.deserialize_any(visitor)
     }
