@@ -35,7 +35,7 @@ impl Place {
         Place { origin: origin.into(), line: 0, column: 0, is_option: false }
     }
 
-    /// An option such as `--set a.b=c`.
+    /// An option such as `--set a.b`.
     pub(super) fn option(origin: impl Into<Arc<str>>) -> Place {
         Place { is_option: true, ..Place::whole(origin) }
     }

@@ -51,7 +51,7 @@ impl Sources {
     /// Parses the text; `environment` resolves the variables that it names.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its file, line and column, or its `--set`.
+    /// The first thing that is wrong, with its file, line and column, or its `--set` without the value.
     pub fn parse<T: DeserializeOwned>(&self, environment: impl Fn(&str) -> Option<String>) -> Result<T, ConfigError> {
         let mut whole: Option<Node> = None;
         for file in &self.files {
@@ -92,10 +92,11 @@ fn as_map(node: Node) -> Result<Node, ConfigError> {
     }
 }
 
-/// `a.b=c` as the map `{ a: { b: c } }`.
+/// `a.b=c` as the map `{ a: { b: c } }`. Its place is `--set a.b`: the value may be a secret, and so may be what is no path.
 fn setting(set: &str) -> Result<Node, ConfigError> {
-    let place = Place::option(format!("--set {set}"));
     let (path, value) = set.split_once('=').unwrap_or(("", ""));
+    let is_path = !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "_-/.:".contains(c));
+    let place = Place::option(if is_path { format!("--set {path}") } else { "--set".to_owned() });
     let keys: Vec<&str> = if path.contains("::") { path.split("::").collect() } else { path.split('.').collect() };
     if keys.iter().any(|key| key.is_empty()) {
         let message = "expected a setting and its value such as exporters.prometheus.endpoint=127.0.0.1:9464";

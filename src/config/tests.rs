@@ -204,16 +204,51 @@ fn a_setting_of_the_command_line_goes_before_every_file() {
     let error = |set_: &str| set(&[set_]).unwrap_err().to_string();
     assert_eq!(
         error("receivers.otlp.limit=x"),
-        "--set receivers.otlp.limit=x: expected a whole number, 0 or more, found the text `x`"
+        "--set receivers.otlp.limit: expected a whole number, 0 or more, found the text `x`"
     );
-    assert!(error("receivers.otlp.limt=1").starts_with("--set receivers.otlp.limt=1: unknown setting `limt`"));
-    assert!(error("receivers..x=1").starts_with("--set receivers..x=1: expected a setting and its value"));
-    assert!(error("x").starts_with("--set x: expected a setting and its value"));
-    assert!(error("a=[").starts_with("--set a=[: expected YAML"), "{}", error("a=["));
-    assert!(
-        error("receivers.otlp.endpoint=${env:NO}")
-            .starts_with("--set receivers.otlp.endpoint=${env:NO}: environment variable NO")
-    );
+    assert!(error("receivers.otlp.limt=1").starts_with("--set receivers.otlp.limt: unknown setting `limt`"));
+    assert!(error("receivers..x=1").starts_with("--set receivers..x: expected a setting and its value"));
+    assert!(error("x").starts_with("--set: expected a setting and its value"));
+    assert!(error("a=[").starts_with("--set a: expected YAML"), "{}", error("a=["));
+    assert!(error("receivers.otlp.endpoint=${env:NO}").starts_with("--set receivers.otlp.endpoint: environment variable NO"));
+}
+
+#[test]
+fn what_a_setting_or_a_reference_holds_is_not_shown() {
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Word {
+        Yes,
+    }
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its parsing is of interest")]
+    struct Leaves {
+        size: Option<ByteSize>,
+        word: Option<Word>,
+        words: Option<Vec<Word>>,
+        address: Option<std::net::SocketAddr>,
+    }
+    let set = |set: &str| parse_all(&[("a.yaml", &format!("{BASE}{TAIL}"))], &[set]).unwrap_err().to_string();
+    for secret in [
+        "receivers.otlp.tokn=hunter2",
+        "receivers.otlp.tokn hunter2",
+        "hunter2",
+        "receivers: {otlp: {t: hunter2=}}",
+        "a=[hunter2",
+    ] {
+        let message = set(secret);
+        assert!(message.starts_with("--set") && !message.contains("hunter2"), "{message}");
+    }
+    let not_shown = "found what its reference stands for, which is not shown";
+    let message = error("receivers:\n  otlp:\n    limit: ${env:MONEY}\n");
+    assert_eq!(message, format!("pipelines.yaml:3:12: expected a whole number, 0 or more, {not_shown}"));
+    for leaf in
+        ["size: ${env:A:-hunter2}", "word: ${env:A:-hunter2}", "words: [\"${env:A:-hunter2}\"]", "address: ${env:A:-hunter2}"]
+    {
+        let message = from_str::<Leaves>(leaf).unwrap_err().to_string();
+        assert!(message.starts_with("yaml:1:") && !message.contains("hunter2"), "{message}");
+    }
+    assert!(from_str::<Leaves>("word: hunter2").unwrap_err().to_string().contains("hunter2"), "what stands in the file is shown");
 }
 
 #[test]

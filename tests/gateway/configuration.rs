@@ -62,9 +62,9 @@ fn an_error_leads_to_its_file_or_its_setting() {
     let said = refused(directory.path(), &both);
     assert!(said.contains("over.yaml:2:3: exporters `iceberg` and `iceberg/eu` write the same tables"), "{said}");
     let said = refused(directory.path(), &["validate", "--set", "extensions.wal/two={}"]);
-    assert!(said.contains("--set extensions.wal/two={}: extension `wal/two` is a second `wal`"), "{said}");
+    assert!(said.contains("--set extensions.wal/two: extension `wal/two` is a second `wal`"), "{said}");
     let said = refused(directory.path(), &["validate", "--set", "service.pipelines="]);
-    assert!(said.contains("--set service.pipelines=: expected a map, found nothing"), "{said}");
+    assert!(said.contains("--set service.pipelines: expected a map, found nothing"), "{said}");
     let route = "processors:\n  route: { rules: [{ table: errors, exporters: [icebrg] }] }\nservice:\n  pipelines:\n    \
                  traces: { receivers: [otlp], processors: [map, sanitize, hash_ip, truncate_stack, route], exporters: [iceberg] }\n";
     fs::write(directory.path().join("over.yaml"), route).unwrap();

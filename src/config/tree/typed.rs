@@ -23,6 +23,22 @@ impl Misfit {
         self.place.get_or_insert_with(|| place.clone());
         self
     }
+
+    /// Without what a reference stood for, which may be a secret at the wrong place.
+    fn hiding(mut self, text: &str) -> Misfit {
+        /// Shorter text is hidden between backticks only: it may well be a part of another word.
+        const WORD: usize = 4;
+        if let Some((expected, _)) = self.message.split_once(", found ") {
+            self.message = format!("{expected}, found what its reference stands for, which is not shown");
+        }
+        if !text.is_empty() {
+            self.message = self.message.replace(&format!("`{text}`"), "`…`");
+        }
+        if text.len() >= WORD {
+            self.message = self.message.replace(text, "…");
+        }
+        self
+    }
 }
 
 impl Display for Misfit {
@@ -281,6 +297,19 @@ impl<'de> Deserializer<'de> for Key {
     }
 }
 
+/// Reads a value of a list or map. What is wrong is said at its place, also by types that check a text once they have it.
+fn value<'de, T: DeserializeSeed<'de>>(seed: T, node: Node) -> Result<T::Value, Misfit> {
+    let place = node.place.clone();
+    let hidden = match &node.value {
+        Value::Scalar(scalar) if scalar.resolved => Some(scalar.text.clone()),
+        _ => None,
+    };
+    seed.deserialize(node).map_err(|misfit| {
+        let misfit = misfit.or_at(&place);
+        hidden.iter().fold(misfit, |misfit, text| misfit.hiding(text))
+    })
+}
+
 /// The values of a list.
 struct Items(std::vec::IntoIter<Node>);
 
@@ -288,9 +317,7 @@ impl<'de> SeqAccess<'de> for Items {
     type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
-        let Some(node) = self.0.next() else { return Ok(None) };
-        let place = node.place.clone();
-        seed.deserialize(node).map(Some).map_err(|misfit| misfit.or_at(&place))
+        self.0.next().map(|node| value(seed, node)).transpose()
     }
 }
 
@@ -312,8 +339,7 @@ impl<'de> MapAccess<'de> for Entries {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Misfit> {
         let Some(node) = self.value.take() else { return Err(de::Error::custom("a value was asked for before its key")) };
-        let place = node.place.clone();
-        seed.deserialize(node).map_err(|misfit| misfit.or_at(&place))
+        value(seed, node)
     }
 }
 
@@ -342,8 +368,7 @@ impl<'de> VariantAccess<'de> for Content {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Misfit> {
-        let place = self.0.place.clone();
-        seed.deserialize(self.0).map_err(|misfit| misfit.or_at(&place))
+        value(seed, self.0)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misfit> {

@@ -2,9 +2,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `address` | addresses of the web, and what of them is shown |
 //! | `catalog` | SQLite, REST, R2: addresses and tokens |
 //! | `storage` | S3 or local files: endpoint and keys |
 
+mod address;
 mod catalog;
 mod storage;
 
@@ -238,7 +240,7 @@ impl TryFrom<String> for SqliteUri {
     fn try_from(uri: String) -> Result<SqliteUri, String> {
         match uri.strip_prefix("sqlite://").or_else(|| uri.strip_prefix("sqlite:")) {
             Some(path) if !path.is_empty() && !path.contains('?') => Ok(SqliteUri(PathBuf::from(path))),
-            _ => Err(format!("expected `sqlite://` and the path of a file, found `{uri}`")),
+            _ => Err("expected `sqlite://` and the path of a file in `catalog.uri`".to_owned()),
         }
     }
 }
@@ -274,7 +276,7 @@ impl TryFrom<String> for Warehouse {
         let path = text.strip_prefix("file://").unwrap_or(&text);
         let rooted = path.len() == text.len() || path.starts_with('/');
         if path.is_empty() || path.contains("://") || !rooted {
-            return Err(format!("expected a directory, as a path or as `file:///…`, found `{text}`"));
+            return Err("expected a directory in `catalog.warehouse`, as a path or as `file:///…`".to_owned());
         }
         Ok(Warehouse(PathBuf::from(path)))
     }

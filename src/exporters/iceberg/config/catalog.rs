@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address::{TokenUrl, is_web_address};
 use super::{SqliteUri, Warehouse};
 use crate::config::Secret;
 
@@ -66,7 +67,7 @@ pub struct OAuth2Config {
     pub client_secret: Secret,
     /// Who gives the token; default the catalog itself, `<uri>/v1/oauth/tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_url: Option<String>,
+    pub token_url: Option<TokenUrl>,
     /// Default `catalog`.
     #[serde(default = "catalog_scope")]
     pub scopes: Vec<String>,
@@ -247,8 +248,10 @@ impl CatalogSettings {
 
     fn rest(&self, uri: &str, warehouse: Option<String>) -> Result<RestCatalogConfig, String> {
         let trimmed = uri.trim_end_matches('/').trim_end_matches("/v1");
-        if !(trimmed.starts_with("http://") || trimmed.starts_with("https://")) || trimmed.contains(['?', '#', ' ', '@']) {
-            return Err(format!("expected the address of a REST catalog such as https://host/path, found `{uri}`"));
+        if !is_web_address(trimmed) || trimmed.contains(['?', '@']) {
+            let message =
+                "expected the address of a REST catalog such as https://host/path in `catalog.uri`, without a user or a query";
+            return Err(message.to_owned());
         }
         let value = self.token.clone().filter(|token| !token.expose().is_empty()).map(Token::Value);
         let mut tokens =
@@ -392,7 +395,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_address_is_not_shown() {
+        for uri in ["http://u:pa55word@h", "http://h?token=pa55word", "http://h#pa55word", "postgres://u:pa55word@h"] {
+            for kind in ["rest", "sql"] {
+                let error = check(&format!("{{ type: {kind}, uri: \"{uri}\" }}")).expect_err(uri);
+                assert!(error.contains("catalog.uri") && !error.contains("pa55word"), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_printed_shows_no_token() {
+        let oauth2 = "{ client_id: i, client_secret: s3cret, token_url: \"https://h/t?key=s3cret\" }";
+        let config = check(&format!("{{ type: rest, uri: \"http://h\", oauth2: {oauth2} }}")).expect("parses");
+        let printed = serde_json::to_string(&config).expect("printed");
+        assert!(!printed.contains("s3cret") && printed.contains("https://h/t?[redacted]"), "{printed}");
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
         let config = check("{ type: r2, account_id: a, bucket: b, token: s3cret }").expect("parses");
         let printed = serde_json::to_string(&config).expect("printed");
         assert!(!printed.contains("s3cret") && printed.contains("\"bucket\":\"b\""), "{printed}");

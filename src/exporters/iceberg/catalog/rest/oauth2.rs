@@ -19,6 +19,8 @@ const LIFETIME: Duration = Duration::from_hours(1);
 pub(super) struct TokenSource {
     config: OAuth2Config,
     url: String,
+    /// For messages, without a query.
+    shown: String,
     /// With the instant until which it serves.
     token: Mutex<Option<(Secret, Instant)>>,
 }
@@ -32,8 +34,10 @@ struct Given {
 impl TokenSource {
     /// `catalog` is its address, without `/v1`.
     pub(super) fn new(config: &OAuth2Config, catalog: &str) -> TokenSource {
-        let url = config.token_url.clone().unwrap_or_else(|| format!("{catalog}/v1/oauth/tokens"));
-        TokenSource { config: config.clone(), url, token: Mutex::new(None) }
+        let own = format!("{catalog}/v1/oauth/tokens");
+        let url = config.token_url.as_ref().map_or(own.clone(), |url| url.expose().to_owned());
+        let shown = config.token_url.as_ref().map_or(own, ToString::to_string);
+        TokenSource { config: config.clone(), url, shown, token: Mutex::new(None) }
     }
 
     /// The last token while it serves, else a new one. Requests that come together wait for one.
@@ -64,7 +68,8 @@ impl TokenSource {
             ("client_secret", self.config.client_secret.expose()),
             ("scope", &scope),
         ];
-        let broken = |error: reqwest::Error| Failure::Broken(format!("no token from {}: {}", self.url, causes(&error)));
+        let broken =
+            |error: reqwest::Error| Failure::Broken(format!("no token from {}: {}", self.shown, causes(&error.without_url())));
         let answer = http.post(&self.url).form(&form).send().await.map_err(broken)?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(broken)?;
@@ -74,15 +79,15 @@ impl TokenSource {
                 Failure::Status { message, .. } if status.is_client_error() => Failure::Status {
                     status: 401,
                     kind: String::new(),
-                    message: format!("no token from {}: status {}: {message}", self.url, status.as_u16()),
+                    message: format!("no token from {}: status {}: {message}", self.shown, status.as_u16()),
                     spoken: false,
                     retry_after: None,
                 },
-                other => Failure::Broken(format!("no token from {}: {other}", self.url)),
+                other => Failure::Broken(format!("no token from {}: {other}", self.shown)),
             });
         }
         serde_json::from_slice(&body)
-            .map_err(|error| Failure::Broken(format!("the answer of {} holds no token: {error}", self.url)))
+            .map_err(|error| Failure::Broken(format!("the answer of {} holds no token: {error}", self.shown)))
     }
 }
 
