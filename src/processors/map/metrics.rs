@@ -28,6 +28,7 @@ use super::lookup::find;
 use super::sources::Current;
 use super::{MapError, Pass, Unmappable};
 use crate::processors::Note;
+use crate::processors::literal::Literal;
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{KeyId, Metric, MetricKind, Point, PointValue, Slice, Temporality, Timestamp, Value};
 use crate::tables::added::added_fields;
@@ -72,15 +73,6 @@ pub enum SourceConfig {
 pub enum OneOrMore {
     One(String),
     More(Vec<String>),
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Literal {
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Text(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -157,22 +149,11 @@ impl OneOrMore {
     }
 }
 
-impl Literal {
-    pub(super) fn value(&self) -> Value<'static> {
-        match self {
-            Literal::Bool(flag) => Value::Bool(*flag),
-            Literal::Int(number) => Value::Int(*number),
-            Literal::Double(number) => Value::Double(*number),
-            Literal::Text(text) => Value::Str(Cow::Owned(text.clone())),
-        }
-    }
-}
-
 impl Source {
     fn new(config: &SourceConfig, keys: &mut Keys) -> Source {
         match config {
             SourceConfig::Attribute(names) => Source::Attributes(names.names().iter().map(|name| keys.intern(name)).collect()),
-            SourceConfig::Value(literal) => Source::Fixed(literal.value()),
+            SourceConfig::Value(literal) => Source::Fixed(literal.to_value()),
             SourceConfig::Point(PointPart::Value) => Source::PointValue,
         }
     }

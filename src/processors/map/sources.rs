@@ -22,9 +22,10 @@ use std::borrow::Cow;
 
 use super::cells::{OutOfRange, set_deployment, set_error, set_invocation, set_rate_limit};
 use super::lookup::{Attr, Slot, SlotsOfKeys, trimmed};
-use super::metrics::{Literal, OneOrMore};
+use super::metrics::OneOrMore;
 use super::{MapError, Pass};
 use crate::processors::Note;
+use crate::processors::literal::Literal;
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{LogRecord, Metric, Span, SpanId, TraceId, Value};
 use crate::tables::rows::{Cell, DeploymentRow, ErrorRow, InvocationRow, RateLimitRow};
@@ -107,7 +108,7 @@ impl Origin {
         Origin {
             attributes: attributes.iter().map(|name| slots.intern_also(name, keys)).collect(),
             field: config.field,
-            value: config.value.as_ref().map(Literal::value),
+            value: config.value.as_ref().map(Literal::to_value),
         }
     }
 }

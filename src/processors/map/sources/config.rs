@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::error::did_you_mean;
-use crate::processors::map::metrics::{Literal, OneOrMore};
+use crate::processors::literal::Literal;
+use crate::processors::map::metrics::OneOrMore;
+use crate::signals::Value;
 use crate::signals::attributes::{Attributes, Keys};
 use crate::tables::added::is_name;
 use crate::tables::rows::Cell;
@@ -162,13 +164,33 @@ impl ColumnConfig {
         if self.field.is_some() && kind != ColumnType::String {
             return Err(format!("`{name}` is filled from a `field`, which is text, expected `type: string`, found {kind}"));
         }
+        self.check_value(name, kind, |value, attributes| matches!(Cell::read(kind, value, attributes), Ok(Some(_))))
+    }
+
+    /// What is wrong with it for a column of the preset.
+    fn check_preset(&self, table: Table, column: &Column) -> Result<(), String> {
+        if self.kind.is_some() {
+            let name = column.name;
+            return Err(format!("`{}` has a column `{name}` with a type of its own: leave `type` out", table.name()));
+        }
+        self.check_value(column.name, column.kind, |value, attributes| matches!(Cell::of(column, value, attributes), Ok(Some(_))))
+    }
+
+    /// A fixed value that its column cannot hold would make it NULL for ever.
+    fn check_value(
+        &self,
+        name: &str,
+        kind: ColumnType,
+        fits: impl Fn(&Value<'_>, &Attributes<'_>) -> bool,
+    ) -> Result<(), String> {
         let keys = Keys::default();
         let attributes = Attributes::new(&keys);
-        let misfit = |value: &Literal| !matches!(Cell::read(kind, &value.value(), &attributes), Ok(Some(_)));
-        if self.value.as_ref().is_some_and(misfit) {
-            return Err(format!("expected a `value` of `{name}` that is of its type {kind}"));
+        match &self.value {
+            Some(value) if !fits(&value.to_value(), &attributes) => {
+                Err(format!("expected a `value` of `{name}` that is of its type {kind} and in its range, found {value}"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -199,11 +221,7 @@ impl<const TABLE: usize> TryFrom<BTreeMap<Sourced<TABLE>, ColumnConfig>> for Tab
                     config.check_added(table, name)?;
                     added += 1;
                 }
-                Sourced::Preset(index) if config.kind.is_some() => {
-                    let name = table.columns()[*index].name;
-                    return Err(format!("`{}` has a column `{name}` with a type of its own: leave `type` out", table.name()));
-                }
-                Sourced::Preset(_) => {}
+                Sourced::Preset(index) => config.check_preset(table, &table.columns()[*index])?,
             }
         }
         if added > MAX_ADDED {

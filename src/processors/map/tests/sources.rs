@@ -172,6 +172,17 @@ fn columns_that_follow_from_others_are_refused_by_name() {
 }
 
 #[test]
+fn a_fixed_value_has_to_fit_its_column() {
+    for value in ["abc", "-1", "true"] {
+        let yaml = format!("columns: {{ invocations: {{ duration_ms: {{ value: {value} }} }} }}");
+        refused(&yaml, &["a `value` of `duration_ms` that is of its type double and in its range", value]);
+    }
+    refused("columns: { invocations: { cold_start: { value: maybe } } }", &["`cold_start`", "boolean"]);
+    refused("columns: { rate_limits: { limit_value: { value: 1.5 } } }", &["`limit_value`"]);
+    columns("{ invocations: { duration_ms: { value: 1.5 }, cold_start: { value: true }, region: { value: 1 } } }");
+}
+
+#[test]
 fn a_refusal_names_the_line() {
     refused("columns:\n  invocations:\n    version: { value: 1 }\n    hour: { value: 1 }\n", &["line 4"]);
 }
