@@ -14,6 +14,9 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
+/// What stands in the place of a secret where a configuration is printed.
+const REDACTED: &str = "[redacted]";
+
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -59,12 +62,31 @@ impl Span {
 }
 
 impl Secret {
+    /// The least length of a key, in bytes.
+    pub const LEAST_KEY_BYTES: usize = 16;
+
     pub fn new(value: impl Into<String>) -> Secret {
         Secret(value.into())
     }
 
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// A key, or none: refused at its own place where it is shorter than [`Secret::LEAST_KEY_BYTES`]. For `deserialize_with`.
+    /// What `print-config` writes in its place can be read, and is refused by a start.
+    ///
+    /// # Errors
+    /// Too short, or no text.
+    pub fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+        let key = Option::<Secret>::deserialize(deserializer)?;
+        match key.as_ref().filter(|key| key.0 != REDACTED).map(|key| key.0.len()) {
+            Some(found) if found < Secret::LEAST_KEY_BYTES => Err(de::Error::custom(format_args!(
+                "expected a key of at least {} bytes, as `openssl rand -hex 32` makes one, found {found}",
+                Secret::LEAST_KEY_BYTES
+            ))),
+            _ => Ok(key),
+        }
     }
 }
 
@@ -222,6 +244,6 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[redacted]")
+        serializer.serialize_str(REDACTED)
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Shorter keys are refused, in a file as in the configuration.
-const LEAST_BYTES: usize = 16;
+const LEAST_BYTES: usize = crate::config::Secret::LEAST_KEY_BYTES;
 const MADE_BYTES: usize = 32;
 
 #[derive(Debug, thiserror::Error)]

@@ -26,7 +26,7 @@ use crate::processors::{ColumnStep, Note, Tally};
 use crate::tables::{Columns, Raw, TableBatch};
 
 /// The least length of a key, in bytes.
-pub const MIN_KEY_BYTES: usize = 16;
+pub const MIN_KEY_BYTES: usize = Secret::LEAST_KEY_BYTES;
 
 /// Longer text is no address: 45 bytes of IPv6, a zone, brackets, a port, `for=`.
 const MAX_TEXT: usize = 128;
@@ -37,6 +37,7 @@ pub struct HashIpConfig {
     /// Default `hmac`.
     pub mode: Mode,
     /// For `hmac`: at least 16 bytes, the same on every replica. Absent: the gateway's own key file.
+    #[serde(deserialize_with = "Secret::key")]
     pub key: Option<Secret>,
     /// For `hmac`: which key it is; stands before each hash as `id:`, so that hashes of before and after a change can be told apart.
     pub key_id: Option<KeyId>,

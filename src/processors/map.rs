@@ -73,6 +73,7 @@ pub struct MapConfig {
     /// Proxies of the operator's own that append to X-Forwarded-For; so many entries are skipped from the right. Default 0.
     pub trusted_hops: usize,
     /// The key of derived ids: at least 16 bytes, the same on every replica, and never changed. Absent: the gateway's own key file.
+    #[serde(deserialize_with = "Secret::key")]
     pub id_key: Option<Secret>,
     /// Records with a time further ahead are rejected. Default 24h; 0 takes all.
     pub max_future_skew: Length,

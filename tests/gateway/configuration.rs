@@ -65,6 +65,11 @@ fn an_error_leads_to_its_file_or_its_setting() {
     assert!(said.contains("--set extensions.wal/two: extension `wal/two` is a second `wal`"), "{said}");
     let said = refused(directory.path(), &["validate", "--set", "service.pipelines="]);
     assert!(said.contains("--set service.pipelines: expected a map, found nothing"), "{said}");
+    for key in ["processors.map.id_key", "processors.hash_ip.key"] {
+        let said = refused(directory.path(), &["validate", "--set", &format!("{key}=hunter2secret")]);
+        assert!(said.contains(&format!("--set {key}: expected a key of at least 16 bytes")), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
     let route = "processors:\n  route: { rules: [{ table: errors, exporters: [icebrg] }] }\nservice:\n  pipelines:\n    \
                  traces: { receivers: [otlp], processors: [map, sanitize, hash_ip, truncate_stack, route], exporters: [iceberg] }\n";
     fs::write(directory.path().join("over.yaml"), route).unwrap();
