@@ -7,17 +7,19 @@
 //! |---|---|
 //! | [`rules`] | the tables: every rule with its class, its keywords and its examples |
 //! | [`custom`] | what the user adds: rules, and texts that stay |
-//! | `words` | the rules of one mode behind one automaton: which rows to look at, what to take out |
+//! | `words` | the rules of one mode: which rows to look at, what to take out |
+//! | `keywords`, `hints` | the two passes over every text: where keywords stand, where shapes may stand |
 //! | `scan` | one string under the rules: alphabets and runs |
-//! | `fields` | finders of values behind a name: `password=…`, headers, cookies, queries |
+//! | `fields`, `headers`, `spoken` | finders of values behind a name: `password=…`, `Cookie: …`, `-u name:…` |
 //! | `encoded` | text that came as bytes and stands as base64 |
 //! | `find` | finders of tokens and shapes: JWT, PEM, URLs, e-mail, cards, addresses |
+//! | `issued` | finders of tokens as one service issues them |
 //! | `phone` | telephone numbers, a class that is off unless switched on |
 //! | `validate` | checksums, decoders, entropy, stop words |
 //! | [`mark`] | the mark, and where a text that holds marks may be cut |
 //!
-//! One automaton finds the keywords of all rules; over a column it runs once through the contiguous values, as a hint, and only a
-//! string with a hit is scanned by itself. A column is rebuilt only if something in it changed.
+//! Two passes look at every byte: one for the keywords of all rules, one for signs of what has no keyword. Over a column they run once through
+//! the contiguous values, and only a string with a hit is scanned by itself. A column is rebuilt only if something in it changed.
 //!
 //! Invariants: no built-in rule runs over a whole value; a scan is linear in its text; what one scan leaves, another scan leaves as well.
 
@@ -25,10 +27,15 @@ pub mod custom;
 mod encoded;
 mod fields;
 mod find;
+mod headers;
+mod hints;
+mod issued;
+mod keywords;
 pub mod mark;
 mod phone;
 pub mod rules;
 mod scan;
+mod spoken;
 mod validate;
 mod words;
 
@@ -36,7 +43,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aho_corasick::BuildError;
 use arrow_array::builder::StringBuilder;
 use arrow_array::{Array as _, StringArray};
 use schemars::JsonSchema;
@@ -57,6 +63,9 @@ const MAX_TEXT_BYTES: usize = 64 << 10;
 /// No more of an error message is stored; cut after it was cleaned.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
 
+/// More keywords of the user would make every text a suspect.
+const MAX_KEYWORDS: usize = 1000;
+
 /// A text is scanned again until nothing is found, at most this often.
 const MAX_PASSES: usize = 4;
 
@@ -74,8 +83,8 @@ pub struct SanitizeConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SanitizeError {
-    #[error("the keywords of `sanitize` do not fit one automaton")]
-    Keywords(#[from] BuildError),
+    #[error("the rules of `sanitize` have {found} keywords, expected at most {MAX_KEYWORDS}")]
+    Keywords { found: usize },
 }
 
 /// Which rules a string is held against.
@@ -105,14 +114,18 @@ pub struct Sanitizer {
 
 impl Sanitizer {
     /// # Errors
-    /// Only if the table of rules outgrows its automaton.
+    /// More keywords in `rules` than are sensible.
     pub fn new(config: &SanitizeConfig) -> Result<Sanitizer, SanitizeError> {
         let on = |rule: &Rule| config.classes.get(&rule.class).copied().unwrap_or(rule.class.is_on_by_default());
         let ids =
             |rule: &Rule| on(rule) && rule.class.looks_at_ids() && !matches!(rule.id, "aws-secret-key" | "azure-storage-key");
+        let found = config.rules.iter().map(|rule| rule.keywords.iter().count()).sum();
+        if found > MAX_KEYWORDS {
+            return Err(SanitizeError::Keywords { found });
+        }
         let custom = Arc::from(config.rules.as_slice());
         let allowed = Allowed::new(&config.allow);
-        Ok(Sanitizer { text: Words::new(on, &custom, allowed.clone())?, ids: Words::new(ids, &custom, allowed)? })
+        Ok(Sanitizer { text: Words::new(on, &custom, allowed.clone()), ids: Words::new(ids, &custom, allowed) })
     }
 
     /// Takes the secrets out of one string. Pure; linear in its length; doing it twice changes nothing.

@@ -1,5 +1,7 @@
-//! Bytes of a sender stand in a column as base64 (docs/mapping.md), alone or in the JSON of an array or a map. What is text behind it is
-//! as readable as text: a piece whose text holds a find goes as a whole.
+//! Text behind an encoding, as readable as text.
+//!
+//! Bytes of a sender stand in a column as base64 (docs/mapping.md), alone or in the JSON of an array or a map: a piece whose text holds a find
+//! goes as a whole. In URLs every other sign is percent-encoded: what is found behind that goes where it stands.
 
 use std::ops::Range;
 
@@ -57,9 +59,56 @@ fn whole(piece: &[u8]) -> bool {
     piece[..piece.len() - padding].iter().all(|&byte| Alphabet::Base64.has(byte))
 }
 
+/// A text without its percent-encoding (RFC 3986, 2.1), as far as it is ASCII.
+pub(super) struct Decoded {
+    pub(super) text: String,
+    /// Where each byte of it, and its end, stand in what was encoded.
+    places: Vec<usize>,
+}
+
+impl Decoded {
+    /// Where a part of the decoded text stands in what was encoded.
+    pub(super) fn place(&self, part: &Range<usize>) -> Range<usize> {
+        self.places[part.start]..self.places[part.end]
+    }
+}
+
+/// `None` where nothing is encoded.
+pub(super) fn percent(text: &str) -> Option<Decoded> {
+    let bytes = text.as_bytes();
+    let first = memchr::memchr_iter(b'%', bytes).find(|&at| escape(bytes, at).is_some())?;
+    let mut decoded = Decoded { text: text[..first].to_owned(), places: (0..first).collect() };
+    let mut at = first;
+    while let Some(character) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let (character, length) = escape(bytes, at).map_or((character, character.len_utf8()), |byte| (char::from(byte), 3));
+        decoded.text.push(character);
+        decoded.places.resize(decoded.text.len(), at);
+        at += length;
+    }
+    decoded.places.push(at);
+    Some(decoded)
+}
+
+/// The printable byte of ASCII, or the end of a line, that is encoded here.
+fn escape(bytes: &[u8], at: usize) -> Option<u8> {
+    let [b'%', high, low] = *bytes.get(at..at + 3)? else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = digit(high)? << 4 | digit(low)?;
+    (byte == b'\n' || (b' '..0x7f).contains(&byte)).then_some(byte)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_found_behind_percents_is_known_where_it_stands() {
+        let decoded = percent("é a%3Db%20c%zz%C3%A9 100%").unwrap();
+        assert_eq!(decoded.text, "é a=b c%zz%C3%A9 100%");
+        assert_eq!(decoded.place(&(3..6)), 3..8);
+        assert_eq!(decoded.place(&(0..decoded.text.len())), 0..26);
+        assert!(percent("100% of %zz %C3%A9").is_none());
+    }
 
     #[test]
     fn pieces_of_text_are_found_alone_and_in_json_and_nothing_else_is() {

@@ -5,13 +5,12 @@
 
 use std::ops::Range;
 
-use super::mark;
 use super::scan::{Alphabet, Scan};
-use super::validate::{placeholder, prose, tokenish};
+use super::validate::{placeholder, prose};
 
 /// Names and quoted values are read this far, in bytes.
 const MAX_NAME: usize = 40;
-const MAX_QUOTED: usize = 4096;
+pub(super) const MAX_QUOTED: usize = 4096;
 /// Brackets and escapes inside a value without quotes are looked for this far.
 const MAX_BALANCED: usize = 256;
 
@@ -81,7 +80,7 @@ impl Scan<'_> {
         let closed = self.skip_closers(name_end);
         let blank = self.skip_blanks(closed);
         let (after, colon) = self.separator(keyword, closed, blank)?;
-        let start = self.skip_blanks(after);
+        let start = self.skip_wrapping(after);
         let (start, quote) = self.opener(start);
         if let Some((quote, escapes)) = quote {
             return self.quoted(start, quote, escapes).map(|value| Field { value, quoted: true, prose: false });
@@ -91,7 +90,29 @@ impl Scan<'_> {
             return None;
         }
         let value = start..self.unquoted_end(start);
-        (!value.is_empty()).then_some(Field { value, quoted: false, prose: colon && spaced })
+        // `arn:aws:…:secret:name` is a path, and `{password:p}` is code.
+        let path = self.before(keyword.start) == Some(b':');
+        let code = value.len() <= 2 && self.bytes[value.clone()].iter().all(u8::is_ascii_alphabetic);
+        let other = colon && !spaced && (path || code);
+        (!value.is_empty() && !other).then_some(Field { value, quoted: false, prose: colon && spaced })
+    }
+
+    /// Skips blanks, and what languages write around a value: `Some(` of Rust, `string(7)` on a line of its own of PHP.
+    fn skip_wrapping(&self, from: usize) -> usize {
+        let start = self.skip_blanks(from);
+        let line = start + self.bytes.get(start..).unwrap_or_default().iter().take(2).take_while(|&&byte| byte == b'\\').count();
+        let next = match self.byte(line) {
+            Some(b'\n') if line == start => self.skip_blanks(start + 1),
+            Some(b'n') if line > start => self.skip_blanks(line + 1),
+            _ => start,
+        };
+        if self.starts_with(next, "string(") {
+            let length = next + 7 + self.bytes[next + 7..].iter().take(8).take_while(|byte| byte.is_ascii_digit()).count();
+            if self.starts_with(length, ") ") {
+                return length + 2;
+            }
+        }
+        start + if self.starts_with(start, "Some(") { 5 } else { 0 }
     }
 
     /// Where the name that holds the keyword ends; `None` if the keyword is only part of another word, or the name is about the secret.
@@ -116,13 +137,13 @@ impl Scan<'_> {
     }
 
     /// Quotes, backslashes and brackets that end a name.
-    fn skip_closers(&self, from: usize) -> usize {
+    pub(super) fn skip_closers(&self, from: usize) -> usize {
         let rest = self.bytes.get(from..).unwrap_or_default();
-        from + rest.iter().take(6).take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']')).count()
+        from + rest.iter().take(16).take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']')).count()
     }
 
     /// Where the separator ends, and whether it is a colon.
-    fn separator(&self, keyword: &Range<usize>, closed: usize, blank: usize) -> Option<(usize, bool)> {
+    pub(super) fn separator(&self, keyword: &Range<usize>, closed: usize, blank: usize) -> Option<(usize, bool)> {
         for (sign, colon) in [("=>", false), (":=", false), ("=", false), (":", true), ("%3D", false), ("%3A", true)] {
             if self.starts_with_any_case(blank, sign) {
                 let end = blank + sign.len();
@@ -130,6 +151,11 @@ impl Scan<'_> {
                 let doubled = sign.len() == 1 && self.byte(end) == self.byte(blank);
                 return (!doubled).then_some((end, colon));
             }
+        }
+        // `<add key="Password" value="…"/>`
+        let attribute = closed > keyword.end && blank > closed && self.starts_with_any_case(blank, "value=");
+        if attribute {
+            return Some((blank + 6, false));
         }
         let opened = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
         let begin = opened.iter().rposition(|&byte| !Alphabet::Url.has(byte));
@@ -143,10 +169,10 @@ impl Scan<'_> {
     }
 
     /// The quote at `from`, with the number of backslashes before it and a letter of a language's string prefix.
-    fn opener(&self, from: usize) -> (usize, Option<(u8, usize)>) {
+    pub(super) fn opener(&self, from: usize) -> (usize, Option<(u8, usize)>) {
         let prefixed = usize::from(matches!(self.byte(from), Some(b'b' | b'u' | b'r' | b'@')));
         for start in [from, from + prefixed] {
-            let escapes = self.bytes.get(start..).unwrap_or_default().iter().take(8).take_while(|&&byte| byte == b'\\').count();
+            let escapes = self.bytes.get(start..).unwrap_or_default().iter().take(16).take_while(|&&byte| byte == b'\\').count();
             if let Some(quote @ (b'"' | b'\'' | b'`')) = self.byte(start + escapes) {
                 return (start + escapes + 1, Some((quote, escapes)));
             }
@@ -155,7 +181,7 @@ impl Scan<'_> {
     }
 
     /// Up to the closing quote with as many backslashes; without one, to the end of the line.
-    fn quoted(&mut self, start: usize, quote: u8, escapes: usize) -> Option<Range<usize>> {
+    pub(super) fn quoted(&mut self, start: usize, quote: u8, escapes: usize) -> Option<Range<usize>> {
         let rest = self.bytes.get(start..)?;
         let mut backslashes = 0;
         let mut end = None;
@@ -236,138 +262,6 @@ pub(super) fn whole_word(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<R
         return None;
     }
     scan.value(&keyword)
-}
-
-/// Credentials behind a scheme word; the word stays.
-const ONE_TOKEN: &[&str] = &[
-    "bearer",
-    "basic",
-    "token",
-    "apikey",
-    "api-key",
-    "negotiate",
-    "ntlm",
-    "key",
-    "jwt",
-    "ssws",
-    "splunk",
-    "bot",
-    "genie",
-    "goog",
-];
-/// Schemes with parameters, to the end of the line.
-const PARAMETERS: &[&str] =
-    &["digest", "aws4-hmac-sha256", "aws", "oauth", "signature", "hawk", "sharedkey", "sharedkeylite", "hmac", "mac", "dpop"];
-
-/// `Authorization: <scheme> <credentials>` (RFC 9110, 11.6.2), in any of the ways a field is written.
-pub(super) fn authorization(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let value = scan.header_value(&keyword)?;
-    let scheme_end = scan.run(Alphabet::Url, value.start).min(value.end);
-    let scheme = &scan.text[value.start..scheme_end];
-    let gap = scan.gap(scheme_end);
-    let known = |list: &[&str]| gap > scheme_end && list.iter().any(|word| word.eq_ignore_ascii_case(scheme));
-    let found = if known(PARAMETERS) {
-        gap..value.end.max(gap)
-    } else if known(ONE_TOKEN) {
-        gap..scan.unquoted_end(gap)
-    } else {
-        let end = scan.unquoted_end(value.start);
-        if !tokenish(&scan.text[value.start..end]) && end - value.start < 20 {
-            return None;
-        }
-        value.start..end
-    };
-    (!found.is_empty() && !placeholder(&scan.text[found.clone()])).then_some(found)
-}
-
-/// `Bearer <token>` and `Basic <credentials>` anywhere; the rule's check looks at the token.
-pub(super) fn after_scheme(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let start = scan.gap(keyword.end);
-    if start == keyword.end || !scan.starts_word(keyword.start) {
-        return None;
-    }
-    let mut end = scan.run(Alphabet::Token68, start);
-    while end > start && matches!(scan.bytes[end - 1], b'.' | b'%') {
-        end -= 1;
-    }
-    Some(start..end)
-}
-
-/// `name=value; name=value` behind `Cookie` or `Set-Cookie` (RFC 6265), to its last pair or attribute.
-pub(super) fn cookie(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let value = scan.header_value(&keyword)?;
-    let mut at = value.start;
-    let mut end = None;
-    for _ in 0..64 {
-        let name_end = scan.run(Alphabet::Dotted, at);
-        if name_end == at {
-            break;
-        }
-        let pair = scan.byte(name_end) == Some(b'=');
-        if !pair && end.is_none() {
-            break;
-        }
-        let pair_end = if pair { scan.unquoted_end(name_end + 1) } else { name_end };
-        end = Some(pair_end);
-        if scan.byte(pair_end) != Some(b';') {
-            break;
-        }
-        at = scan.skip_blanks(pair_end + 1);
-    }
-    end.map(|end| value.start..end)
-}
-
-impl Scan<'_> {
-    /// The value of a header, to its closing quote or the end of the line.
-    fn header_value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
-        let name_end = keyword.end;
-        let closed = self.skip_closers(name_end);
-        let blank = self.skip_blanks(closed);
-        let (after, _) = self.separator(keyword, closed, blank)?;
-        let start = self.skip_blanks(after);
-        let start = start + usize::from(self.byte(start) == Some(b'[') && !self.starts_with(start, mark::OPEN));
-        let (start, quote) = self.opener(start);
-        if let Some((quote, escapes)) = quote {
-            return self.quoted(start, quote, escapes);
-        }
-        let rest = self.bytes.get(start..)?;
-        let window = &rest[..rest.len().min(MAX_QUOTED)];
-        let end = header_end(window);
-        let end = self.text.floor_char_boundary(start + end);
-        (end > start).then_some(start..end)
-    }
-
-    /// Skips what may stand between a scheme and its credentials.
-    fn gap(&self, from: usize) -> usize {
-        if self.starts_with_any_case(from, "%20") {
-            return from + 3;
-        }
-        if self.byte(from) == Some(b'+') {
-            return from + 1;
-        }
-        self.skip_blanks(from)
-    }
-}
-
-/// Where a header without quotes around it ends: at a line end, real or escaped, or at a quote that closes what stands around it.
-/// A quote after `=` opens the value of a parameter.
-fn header_end(window: &[u8]) -> usize {
-    let mut inside = false;
-    for (at, &byte) in window.iter().enumerate() {
-        let escaped = byte == b'\\' && matches!(window.get(at + 1), Some(b'n' | b'r' | b'u'));
-        if matches!(byte, b'\n' | b'\r') || escaped {
-            return at;
-        }
-        if byte == b'"' {
-            let slash = at.checked_sub(1).filter(|&before| window[before] == b'\\');
-            let before = slash.unwrap_or(at).checked_sub(1).map(|before| window[before]);
-            if !inside && before != Some(b'=') {
-                return slash.unwrap_or(at);
-            }
-            inside = !inside;
-        }
-    }
-    window.len()
 }
 
 /// The value of a query or fragment parameter whose name ends with the keyword; the name stays.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::scan::{Alphabet, Scan};
-use super::validate::{aws_secret, card, iban, iban_length, placeholder, public_v4, public_v6, random, ssn};
+use super::validate::{card, iban, iban_length, placeholder, public_v4, public_v6, random, ssn};
 
 /// Segments joined by dots, the first not longer than this, in bytes.
 const MAX_JWT_HEADER: usize = 1024;
@@ -27,42 +27,13 @@ pub(super) fn jwt(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<us
     (end > header).then_some(keyword.start..end)
 }
 
-/// `SG.<16 to 32>.<32 to 64>`
-pub(super) fn sendgrid(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let id = scan.run(Alphabet::Url, keyword.end);
-    let end = scan.run(Alphabet::Url, id + 1);
-    let shaped = scan.starts_with(keyword.start, "SG.")
-        && scan.byte(id) == Some(b'.')
-        && (16..=32).contains(&(id - keyword.end))
-        && (32..=64).contains(&(end - id - 1));
-    (shaped && scan.starts_word(keyword.start)).then_some(keyword.start..end)
-}
-
-/// `SK` and 32 hexadecimal digits.
-pub(super) fn twilio(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let end = scan.run(Alphabet::Hex, keyword.start + 2);
-    let shaped = scan.starts_with(keyword.start, "SK") && end - keyword.start == 34 && !scan.has(end, Alphabet::Alnum);
-    (shaped && scan.starts_word(keyword.start)).then_some(keyword.start..end)
-}
-
-/// A client secret of Azure: three characters, a digit, `Q~`, and 31 to 34 more.
-pub(super) fn azure_client(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let start = keyword.start.checked_sub(3)?;
-    let mut end = keyword.end;
-    while end - keyword.end < 34 && (scan.has(end, Alphabet::Dotted) || scan.byte(end) == Some(b'~')) {
-        end += 1;
-    }
-    let head = scan.bytes[start..keyword.start].iter().all(|&byte| Alphabet::Dotted.has(byte) || byte == b'~');
-    (head && end - keyword.end >= 31).then_some(start..end)
-}
-
 /// A private key in PEM (RFC 7468) from `BEGIN` to `END`; without its end, as far as the lines look like base64.
 pub(super) fn private_key(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
     let label = scan.bytes.get(keyword.end..)?;
     let label = &label[..label.len().min(64)];
-    let dashes = memchr::memmem::find(label, b"-----")?;
+    let dashes = memchr::memmem::find(label, b"----")?;
     memchr::memmem::find(&label[..dashes], b"PRIVATE KEY")?;
-    let body = keyword.end + dashes + 5;
+    let body = keyword.end + dashes + label[dashes..].iter().take_while(|&&byte| byte == b'-').count();
     let mut at = body;
     let mut end = body;
     while let Some((line_end, next, is_body)) = line(scan, at) {
@@ -72,11 +43,14 @@ pub(super) fn private_key(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<
         end = line_end.max(end);
         at = next;
     }
-    if scan.starts_with(at, "-----END") {
-        let close = memchr::memmem::find(&scan.bytes[at + 8..(at + 80).min(scan.bytes.len())], b"-----");
-        end = close.map_or(at + 8, |offset| at + 8 + offset + 5);
+    if scan.starts_with(at, "-----END") || scan.starts_with(at, "---- END") {
+        let label = &scan.bytes[at + 8..(at + 80).min(scan.bytes.len())];
+        let close = memchr::memmem::find(label, b"----");
+        let dashes = |offset: usize| label[offset..].iter().take(5).take_while(|&&byte| byte == b'-').count();
+        end = close.map_or(at + 8, |offset| at + 8 + offset + dashes(offset));
     }
-    Some(keyword.start..end)
+    // Five dashes end in four: the longer keyword finds more.
+    (scan.before(keyword.start) != Some(b'-')).then_some(keyword.start..end)
 }
 
 /// One piece of a PEM body: where its base64 ends, where the next piece begins, and whether it is one.
@@ -160,6 +134,15 @@ pub(super) fn dsn_password(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option
     let text = scan.text.get(start..keyword.start)?;
     let colon = text.find(':')?;
     (!placeholder(&text[colon + 1..])).then_some(start + colon + 1..keyword.start)
+}
+
+/// `user/password@host` behind the scheme of Oracle's driver.
+pub(super) fn oracle_password(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let slash = scan.run(Alphabet::Authority, keyword.end);
+    let end = scan.run(Alphabet::Authority, slash + 1);
+    let password = scan.text.get(slash + 1..end)?;
+    let at = password.rfind('@')?;
+    (scan.byte(slash) == Some(b'/') && !placeholder(&password[..at])).then_some(slash + 1..slash + 1 + at)
 }
 
 /// Endings of a file and not of a host.
@@ -254,12 +237,8 @@ pub(super) fn iban_number(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>
     (!scan.has(end, Alphabet::Alnum) && iban(&number)).then_some(at..end)
 }
 
-/// An address that is public; a version number is none.
-pub(super) fn address(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
-    v4(scan, at).or_else(|| v6(scan, at))
-}
-
-fn v4(scan: &Scan<'_>, at: usize) -> Option<Range<usize>> {
+/// An IPv4 address that is public; a version number is none.
+pub(super) fn v4(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let rest = scan.bytes.get(at..)?;
     let length = rest.iter().take(17).take_while(|&&byte| byte.is_ascii_digit() || byte == b'.').count();
     let length = length - usize::from(rest[..length].ends_with(b"."));
@@ -286,10 +265,14 @@ fn after_version(scan: &Scan<'_>, at: usize) -> bool {
     between && ["version", "ver", "release", "build", "revision"].iter().any(|name| word.ends_with(name.as_bytes()))
 }
 
-fn v6(scan: &Scan<'_>, at: usize) -> Option<Range<usize>> {
+/// An IPv6 address that is public: eight numbers, or `::` for some of them.
+pub(super) fn v6(scan: &mut Scan<'_>, at: usize) -> Option<Range<usize>> {
     let rest = scan.bytes.get(at..)?;
     let length = rest.iter().take(46).take_while(|&&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')).count();
     let mut text = &scan.text[at..at + length];
+    if !text.contains("::") && text.bytes().filter(|&byte| byte == b':').count() < 6 {
+        return None;
+    }
     while !text.ends_with("::") && text.ends_with([':', '.']) {
         text = &text[..text.len() - 1];
     }
@@ -299,20 +282,6 @@ fn v6(scan: &Scan<'_>, at: usize) -> Option<Range<usize>> {
     let given_out = address.segments()[0] & 0xe000 == 0x2000 && text.as_bytes().get(4) == Some(&b':');
     let sure = given_out || address.to_ipv4_mapped().is_some() || !text.contains("::");
     (sure && !scan.has(end, Alphabet::Word) && scan.before(at) != Some(b':') && public_v6(address)).then_some(at..end)
-}
-
-/// A secret access key of AWS within 100 bytes after a word that announces one.
-pub(super) fn aws_near(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let limit = keyword.end + 100;
-    let mut at = keyword.end;
-    while at < limit.min(scan.bytes.len()) {
-        let end = scan.run(Alphabet::Base64, at);
-        if end - at == 40 && aws_secret(&scan.text[at..end]) {
-            return Some(at..end);
-        }
-        at = end + 1;
-    }
-    None
 }
 
 /// A social security number within 24 bytes after its name.

@@ -6,7 +6,7 @@
 //! | `named` | secrets known by what stands before them |
 //! | `personal` | what tells of a person |
 //!
-//! A rule is found by its keywords: one automaton looks for those of all rules, and only where one stands is the rule tried, anchored there.
+//! A rule is found by its keywords: one pass looks for those of all rules, and only where one stands is the rule tried, anchored there.
 //! Where two rules find the same text, the earlier one names it.
 //!
 //! Examples are templates, so that no scanner of repositories takes them for leaks: `<w36>` stands for 36 generated characters
@@ -133,8 +133,8 @@ pub(super) enum Find {
     Head { body: Alphabet, min: usize, start: Start },
     /// A finder anchored at the keyword.
     At(Finder),
-    /// A finder tried at the start of every word that has digits; no keyword.
-    Shape(fn(&mut Scan<'_>, usize) -> Option<Range<usize>>),
+    /// A finder tried at the starts of words where one of the signs stands (see [`super::hints`]); no keyword.
+    Shape { signs: u8, find: fn(&mut Scan<'_>, usize) -> Option<Range<usize>> },
 }
 
 /// What may stand before a head, and whether it is part of what goes.
@@ -149,16 +149,27 @@ pub(super) enum Start {
 }
 
 impl Find {
+    /// What stands behind every keyword of the rule where it finds something.
+    pub(super) fn next(&self) -> Option<Alphabet> {
+        match self {
+            Find::Head { body, .. } => Some(*body),
+            Find::At(_) | Find::Shape { .. } => None,
+        }
+    }
+
     pub(super) fn at(&self, scan: &mut Scan<'_>, hit: Range<usize>, keyword: &str) -> Option<Range<usize>> {
         match self {
             Find::Head { body, min, start } => {
-                let end = scan.run(*body, hit.end);
+                let mut end = scan.run(*body, hit.end);
+                while *body == Alphabet::Dotted && end > hit.end && scan.before(end) == Some(b'.') {
+                    end -= 1;
+                }
                 let fits = end - hit.end >= *min && scan.starts_with(hit.start, keyword);
                 let begins = *start != Start::Word || scan.starts_word(hit.start);
                 (fits && begins).then_some(if *start == Start::Kept { hit.end..end } else { hit.start..end })
             }
             Find::At(find) => find(scan, hit),
-            Find::Shape(_) => None,
+            Find::Shape { .. } => None,
         }
     }
 }

@@ -43,9 +43,21 @@ pub(super) fn tokenish(text: &str) -> bool {
     text.len() >= 8 && has_digit_and_letter(text) && !placeholder(text)
 }
 
+/// At least 8 bytes with a capital, a small letter and a digit: no word of a sentence.
+pub(super) fn strong(text: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| text.as_bytes().iter().take(256).any(test);
+    text.len() >= 8 && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit) && !placeholder(text)
+}
+
 /// For heads that also begin ordinary words: digits, and not one word after another.
 pub(super) fn random(text: &str) -> bool {
     has_digit_and_letter(text) && entropy(text) >= 3.0
+}
+
+/// Noise of both cases, where digits need not be.
+pub(super) fn mixed(text: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| text.as_bytes().iter().any(test);
+    has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && entropy(text) >= 3.5
 }
 
 /// The generic rule: long, mixed, of high entropy, and no id or digest (a UUID, hexadecimal digits).
@@ -57,7 +69,7 @@ pub(super) fn high_entropy(text: &str) -> bool {
         && text.bytes().all(|byte| Alphabet::Token68.has(byte) && byte != b'.' && byte != b'%')
         && has_digit_and_letter(text)
         && !text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-        && slashes <= text.len() / 16
+        && (slashes <= text.len() / 16 || text.ends_with('='))
         && entropy(text) >= 3.5
 }
 
@@ -202,7 +214,7 @@ const PROSE: &[&str] = &[
 ];
 
 /// How a reference to a value kept elsewhere begins and ends.
-const REFERENCES: &[(&str, &str)] = &[("${", "}"), ("$(", ")"), ("#{", "}"), ("%(", ")s"), ("<", ">")];
+const REFERENCES: &[(&str, &str)] = &[("${", ""), ("$(", ""), ("#{", "}"), ("%(", ")s"), ("<", ">")];
 
 fn listed(word: &str, list: &[&str]) -> bool {
     list.iter().any(|entry| entry.eq_ignore_ascii_case(word))

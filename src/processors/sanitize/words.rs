@@ -1,33 +1,33 @@
-//! The rules of one mode behind one automaton: which rows of a column to look at, what to take out of a string.
+//! The rules of one mode behind their keywords and signs: which rows of a column to look at, what to take out of a string.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, Input};
 use arrow_array::{Array as _, StringArray};
 
 use super::custom::{Allowed, CustomRule};
+use super::keywords::{Keyword, Keywords};
 use super::rules::{Find, Rule, all};
 use super::scan::{Alphabet, Scan};
-use super::{encoded, mark};
+use super::{encoded, hints, mark};
 
-/// The rules of one mode behind their automaton.
+/// The rules of one mode.
 #[derive(Clone)]
 pub(super) struct Words {
-    automaton: AhoCorasick,
+    keywords: Keywords,
     rules: Vec<&'static Rule>,
     /// Their numbers go on where those of the built-in rules end.
     custom: Arc<[CustomRule]>,
     allowed: Allowed,
-    /// For each pattern: its rule and the keyword as the rule writes it; that of a custom rule is never asked for.
-    patterns: Vec<(usize, &'static str)>,
-    /// Rules without keywords.
-    shapes: Vec<usize>,
+    /// For each keyword: its rule and the keyword as the rule writes it; that of a custom rule is never asked for.
+    of_keywords: Vec<(usize, &'static str)>,
+    /// Rules without keywords, with the signs of what they find.
+    shapes: Vec<(usize, u8)>,
 }
 
 impl std::fmt::Debug for Words {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Words({} keywords)", self.patterns.len())
+        write!(f, "Words({} keywords)", self.keywords.len())
     }
 }
 
@@ -39,19 +39,24 @@ pub(super) struct Found {
 }
 
 impl Words {
-    pub(super) fn new(on: impl Fn(&Rule) -> bool, custom: &Arc<[CustomRule]>, allowed: Allowed) -> Result<Words, BuildError> {
+    pub(super) fn new(on: impl Fn(&Rule) -> bool, custom: &Arc<[CustomRule]>, allowed: Allowed) -> Words {
         let rules: Vec<&'static Rule> = all().filter(|rule| on(rule)).collect();
         let numbered = || rules.iter().enumerate();
-        let mut patterns: Vec<(usize, &str)> =
+        let mut of_keywords: Vec<(usize, &str)> =
             numbered().flat_map(|(index, rule)| rule.keywords.iter().map(move |word| (index, *word))).collect();
-        let mut words: Vec<&str> = patterns.iter().map(|(_, word)| *word).collect();
+        let mut words: Vec<Keyword<'_>> =
+            of_keywords.iter().map(|(rule, text)| Keyword { text, next: rules[*rule].find.next() }).collect();
         for (index, rule) in custom.iter().enumerate() {
-            patterns.extend(rule.keywords.iter().map(|_| (rules.len() + index, "")));
-            words.extend(rule.keywords.iter());
+            of_keywords.extend(rule.keywords.iter().map(|_| (rules.len() + index, "")));
+            words.extend(rule.keywords.iter().map(|text| Keyword { text, next: None }));
         }
-        let shapes = numbered().filter(|(_, rule)| matches!(rule.find, Find::Shape(_))).map(|(index, _)| index).collect();
-        let automaton = AhoCorasick::builder().ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(words)?;
-        Ok(Words { automaton, rules, custom: Arc::clone(custom), allowed, patterns, shapes })
+        let keywords = Keywords::new(&words);
+        let shapes = numbered().filter_map(|(index, rule)| match rule.find {
+            Find::Shape { signs, .. } => Some((index, signs)),
+            Find::Head { .. } | Find::At(_) => None,
+        });
+        let shapes = shapes.collect();
+        Words { keywords, rules, custom: Arc::clone(custom), allowed, of_keywords, shapes }
     }
 
     /// Rows that may hold something, or have more than `longest` bytes; ascending. One pass over the values of all rows: what lies across a border
@@ -64,20 +69,23 @@ impl Words {
         let mut suspects: Vec<usize> = (0..column.len()).filter(|&row| start_of(row + 1) - start_of(row) > longest).collect();
         let row_at = |at: usize| offsets.partition_point(|&offset| usize::try_from(offset).unwrap_or(0) <= at) - 1;
 
-        let mut at = first;
-        while let Some(hit) = self.automaton.find(Input::new(values).range(at..last).earliest(true)) {
-            let row = row_at(hit.start());
-            suspects.push(row);
-            at = start_of(row + 1);
-        }
-        if !self.shapes.is_empty() {
-            let mut at = first;
-            while let Some(hit) = shape_hint(&values[at..last]) {
-                let row = row_at(at + hit);
+        // Hits of one row mostly come together; those of short keywords come first.
+        let mut known = 0..0;
+        let mut suspect = |at: usize| {
+            if !known.contains(&(first + at)) {
+                let row = row_at(first + at);
                 suspects.push(row);
-                at = start_of(row + 1);
+                known = start_of(row)..start_of(row + 1);
             }
-        }
+        };
+        self.keywords.find(&values[first..last], |hit, _| suspect(hit.start));
+        let signs = self.signs();
+        hints::find(&values[first..last], |at, found| {
+            if found & signs != 0 {
+                suspect(at);
+            }
+        });
+        memchr::memchr_iter(b'%', &values[first..last]).for_each(&mut suspect);
         suspects.extend((0..column.len()).filter(|&row| encoded::hint(&values[start_of(row)..start_of(row + 1)])));
         suspects.sort_unstable();
         suspects.dedup();
@@ -88,6 +96,10 @@ impl Words {
     /// What the rules want gone, in no order.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
         let mut found = self.find_in(&mut Scan::new(text));
+        if let Some(decoded) = encoded::percent(text) {
+            let behind = self.find_in(&mut Scan::new(&decoded.text)).into_iter();
+            found.extend(behind.map(|found| Found { range: decoded.place(&found.range), ..found }));
+        }
         if encoded::hint(text.as_bytes()) {
             for (range, hidden) in encoded::texts(text) {
                 let first = self.find_in(&mut Scan::new(&hidden)).into_iter().map(|found| found.rule).min();
@@ -99,7 +111,7 @@ impl Words {
 
     /// What goes of a value because of its name, as in `password` with `hunter2`: the name and the value are read as if they stood in JSON.
     pub(super) fn find_named(&self, name: &str, value: &str) -> Vec<Found> {
-        if name.is_empty() || !self.automaton.is_match(name) {
+        if name.is_empty() || !self.keywords.any_in(name) {
             return Vec::new();
         }
         let head = format!("\"{name}\":");
@@ -121,26 +133,25 @@ impl Words {
         let text = scan.text;
         let mut found = Vec::new();
         let mut custom: Vec<usize> = Vec::new();
-        let has_marks = memchr::memmem::find(scan.bytes, mark::OPEN.as_bytes()).is_some();
-        for hit in self.automaton.find_overlapping_iter(text) {
-            if has_marks && self.is_in_mark(text, hit.start()) {
-                continue;
+        let bracket = memchr::memchr(b'[', scan.bytes);
+        let has_marks = bracket.is_some_and(|at| memchr::memmem::find(&scan.bytes[at..], mark::OPEN.as_bytes()).is_some());
+        self.keywords.find(scan.bytes, |hit, keyword| {
+            if has_marks && self.is_in_mark(text, hit.start) {
+                return;
             }
-            let (rule, keyword) = self.patterns[hit.pattern().as_usize()];
+            let (rule, keyword) = self.of_keywords[keyword];
             if let Some(built_in) = self.rules.get(rule) {
-                let range = built_in.find.at(scan, hit.range(), keyword);
+                let range = built_in.find.at(scan, hit, keyword);
                 found.extend(self.checked(text, range, rule));
             } else if !custom.contains(&rule) {
                 custom.push(rule);
             }
-        }
+        });
         for rule in custom {
             let ranges = self.custom[rule - self.rules.len()].find(text);
             found.extend(ranges.filter_map(|range| self.kept(text, range, rule)));
         }
-        if !self.shapes.is_empty() && shape_hint(scan.bytes).is_some() {
-            self.find_shapes(scan, &mut found);
-        }
+        self.find_shapes(scan, &mut found);
         found
     }
 
@@ -151,21 +162,28 @@ impl Words {
         mark::word_around(text, at).is_some_and(ours)
     }
 
-    /// Tries the rules without keywords at the start of every word.
+    /// The signs of all rules without keywords.
+    fn signs(&self) -> u8 {
+        self.shapes.iter().fold(0, |all, (_, signs)| all | signs)
+    }
+
+    /// Tries the rules without keywords where their signs stand.
     fn find_shapes(&self, scan: &mut Scan<'_>, found: &mut Vec<Found>) {
-        let mut at = 0;
-        while at < scan.bytes.len() {
-            if !scan.has(at, Alphabet::Alnum) || !scan.starts_word(at) {
-                at += 1;
-                continue;
-            }
-            for &rule in &self.shapes {
-                let Find::Shape(find) = self.rules[rule].find else { continue };
-                let range = find(scan, at);
+        if self.shapes.is_empty() {
+            return;
+        }
+        hints::find(scan.bytes, |at, signs| {
+            for &(rule, of_rule) in &self.shapes {
+                let Find::Shape { find, .. } = self.rules[rule].find else { continue };
+                if signs & of_rule == 0 {
+                    continue;
+                }
+                let mut starts = hints::starts(at, signs & of_rule);
+                let range = starts
+                    .find_map(|at| if scan.has(at, Alphabet::Alnum) && scan.starts_word(at) { find(scan, at) } else { None });
                 found.extend(self.checked(scan.text, range, rule));
             }
-            at += 1;
-        }
+        });
     }
 
     fn checked(&self, text: &str, range: Option<Range<usize>>, rule: usize) -> Option<Found> {
@@ -216,30 +234,4 @@ impl Words {
         out.push_str(&text[kept..]);
         (out, count)
     }
-}
-
-/// Whether some card, IBAN or address can be in here, and where the sign of it ends: four digits in a row, a dot between digits, or a
-/// colon after four hexadecimal digits.
-fn shape_hint(values: &[u8]) -> Option<usize> {
-    let mut digits = 0_usize;
-    let mut hex = 0_usize;
-    for (at, &byte) in values.iter().enumerate() {
-        if byte.is_ascii_digit() {
-            digits += 1;
-            hex += 1;
-            if digits >= 4 {
-                return Some(at);
-            }
-            continue;
-        }
-        if byte == b'.' && digits > 0 && values.get(at + 1).is_some_and(u8::is_ascii_digit) {
-            return Some(at);
-        }
-        if byte == b':' && hex >= 4 {
-            return Some(at);
-        }
-        digits = 0;
-        hex = if byte.is_ascii_hexdigit() { hex + 1 } else { 0 };
-    }
-    None
 }

@@ -1,8 +1,10 @@
 //! Secrets that are known by what stands before them: a header, a scheme, a parameter, a name.
 
 use super::{Class, Find, Rule};
-use crate::processors::sanitize::fields::{after_scheme, authorization, cookie, password, query, whole_word};
-use crate::processors::sanitize::find::{dsn_password, encoded_url_password, url_password};
+use crate::processors::sanitize::fields::{password, query, whole_word};
+use crate::processors::sanitize::find::{dsn_password, encoded_url_password, oracle_password, url_password};
+use crate::processors::sanitize::headers::{after_scheme, authorization, cookie};
+use crate::processors::sanitize::spoken::{command_line, spoken};
 use crate::processors::sanitize::validate::{any, basic, high_entropy, tokenish};
 
 pub(super) const NAMED: &[Rule] = &[
@@ -62,7 +64,7 @@ pub(super) const NAMED: &[Rule] = &[
     Rule {
         id: "url-password",
         class: Class::UrlPassword,
-        keywords: &["://", ":\\/\\/"],
+        keywords: &["://", ":\\/\\/", ":\\\\/\\\\/", ":\\\\\\\\/\\\\\\\\/"],
         find: Find::At(url_password),
         check: any,
         found: &[
@@ -81,6 +83,15 @@ pub(super) const NAMED: &[Rule] = &[
         check: any,
         found: &["u=postgres%3A%2F%2Fapp%3A«hunter2»%40db%2Fx"],
         kept: &["u=https%3A%2F%2Fexample.com%2Fa%40b"],
+    },
+    Rule {
+        id: "oracle-password",
+        class: Class::UrlPassword,
+        keywords: &["jdbc:oracle:thin:", "jdbc:oracle:oci:"],
+        find: Find::At(oracle_password),
+        check: any,
+        found: &["jdbc:oracle:thin:scott/«tiger»@db:1521/shop"],
+        kept: &["jdbc:oracle:thin:@db:1521/shop"],
     },
     Rule {
         id: "dsn-password",
@@ -154,7 +165,9 @@ pub(super) const NAMED: &[Rule] = &[
             "encryption-key",
             "encryptionkey",
             "master_key",
-            "identified by",
+            "subscription-key",
+            "subscription_key",
+            "subscriptionkey",
         ],
         find: Find::At(password),
         check: any,
@@ -172,6 +185,10 @@ pub(super) const NAMED: &[Rule] = &[
             "apiKey: «<h32>»",
             "password%3D«hunter2»%26x",
             "x-api-key: «<w20>»",
+            "Ocp-Apim-Subscription-Key: «<h32>»",
+            "Config { password: Some(\"«p1»\") }",
+            "[\"password\"]=>\n  string(7) \"«hunter2»\"",
+            "<add key=\"Password\" value=\"«hunter2»\"/>",
         ],
         kept: &[
             "password is required",
@@ -189,6 +206,44 @@ pub(super) const NAMED: &[Rule] = &[
             "password == other",
             "passwordless: yes",
         ],
+    },
+    Rule {
+        id: "spoken-password",
+        class: Class::Password,
+        keywords: &["password", "passwd", "passphrase", "identified by"],
+        find: Find::At(spoken),
+        check: any,
+        found: &[
+            "login jane password «Zx9k2LmQ»",
+            "ALTER USER app WITH PASSWORD '«hunter2»'",
+            "identified by \"«hunter2»\" account unlock",
+        ],
+        kept: &["password is required", "passwords 12345678", "password 'a b'", "password reset2024", "password 'required'"],
+    },
+    Rule {
+        id: "command-line-password",
+        class: Class::Password,
+        keywords: &[
+            "curl ",
+            "sshpass ",
+            "docker login ",
+            "podman login ",
+            "helm registry login ",
+            "redis-cli ",
+            "mysql ",
+            "mysqldump ",
+        ],
+        find: Find::At(command_line),
+        check: any,
+        found: &[
+            "curl -s -u admin:«hunter2» https://h",
+            "curl --user \"admin:«hunter2»\" h",
+            "sshpass -p «hunter2» ssh h",
+            "docker login -u me -p «hunter2» r.example.com",
+            "redis-cli -h c -a «hunter2» ping",
+            "mysql -u root -p«Hunter2» shop",
+        ],
+        kept: &["curl -u https://h", "curl -s https://h/-u", "mysql -u root -p shop", "docker login -p $PASS", "curl -u 0:0 x"],
     },
     Rule {
         id: "pass",
@@ -234,7 +289,7 @@ pub(super) const NAMED: &[Rule] = &[
         keywords: &["key", "signature", "salt"],
         find: Find::At(whole_word),
         check: high_entropy,
-        found: &["key=«<w32>»", "signature: «<b43>=»", "\"subscription-key\":\"«<w32>»\""],
+        found: &["key=«<w32>»", "signature: «<b43>=»", "\"shared-key\":\"«<w32>»\""],
         kept: &[
             "key=value",
             "monkey=<w32>",

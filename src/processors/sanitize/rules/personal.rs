@@ -1,7 +1,8 @@
 //! What tells of a person: cards, accounts, numbers, addresses.
 
 use super::{Class, Find, Rule};
-use crate::processors::sanitize::find::{address, card_number, email, iban_number, ssn_near};
+use crate::processors::sanitize::find::{card_number, email, iban_number, ssn_near, v4, v6};
+use crate::processors::sanitize::hints;
 use crate::processors::sanitize::phone::{international, near_a_name};
 use crate::processors::sanitize::validate::any;
 
@@ -10,7 +11,7 @@ pub(super) const PERSONAL: &[Rule] = &[
         id: "card-number",
         class: Class::Card,
         keywords: &[],
-        find: Find::Shape(card_number),
+        find: Find::Shape { signs: hints::DIGITS, find: card_number },
         check: any,
         found: &[
             "card «4111 1111 1111 1111» declined",
@@ -24,7 +25,7 @@ pub(super) const PERSONAL: &[Rule] = &[
         id: "iban",
         class: Class::Iban,
         keywords: &[],
-        find: Find::Shape(iban_number),
+        find: Find::Shape { signs: hints::LETTERS, find: iban_number },
         check: any,
         found: &["to «DE89 3704 0044 0532 0130 00» failed", "(«GB29NWBK60161331926819»)"],
         kept: &["DE89 3704 0044 0532 0130 01", "AB12 3456"],
@@ -56,17 +57,15 @@ pub(super) const PERSONAL: &[Rule] = &[
         ],
     },
     Rule {
-        id: "ip-address",
+        id: "ipv4-address",
         class: Class::Ip,
         keywords: &[],
-        find: Find::Shape(address),
+        find: Find::Shape { signs: hints::DOT, find: v4 },
         check: any,
         found: &[
             "connect to «203.0.113.5»:443 refused",
             "(«203.0.113.5»).",
             "http://«198.51.100.7»/x",
-            "from «2001:db8::8a2e:370:7334»,",
-            "[«2001:db8::1»]:80",
             "host.example.com/«93.184.216.34»:443",
         ],
         kept: &[
@@ -80,14 +79,24 @@ pub(super) const PERSONAL: &[Rule] = &[
             "Chrome/100.0.0.0 Safari",
             "v1.2.3.4",
             "1.2.3.4.5",
-            "std::io::Error",
-            "abc::def",
-            "12:34:56",
-            "00:1a:2b:3c:4d:5e",
-            "::1",
-            "fe80::1",
             "foo-1.2.3.4.jar",
         ],
+    },
+    Rule {
+        id: "ipv6-address",
+        class: Class::Ip,
+        keywords: &[],
+        find: Find::Shape { signs: hints::COLON, find: v6 },
+        check: any,
+        found: &[
+            "from «2001:db8::8a2e:370:7334»,",
+            "[«2001:db8::1»]:80",
+            "peer=«2001:db8:85a3:1:2:8a2e:370:7334» gone",
+            "«64:ff9b:1:2:3:4:5:6»",
+            "at «2001::1»",
+            "via «2001:db8:1:2:3:4:93.184.216.34»",
+        ],
+        kept: &["std::io::Error", "abc::def", "12:34:56", "00:1a:2b:3c:4d:5e", "::1", "fe80::1", "fd00::1:2", "a:b:c:d:e:f:g:h"],
     },
     Rule {
         id: "phone-international",

@@ -2,9 +2,10 @@
 
 use super::{Class, Find, Rule, Start};
 use crate::processors::sanitize::fields::password;
-use crate::processors::sanitize::find::{aws_near, azure_client, jwt, private_key, sendgrid, twilio};
+use crate::processors::sanitize::find::{jwt, private_key};
+use crate::processors::sanitize::issued::{around, aws_near, azure_client, discord, sendgrid, telegram};
 use crate::processors::sanitize::scan::Alphabet;
-use crate::processors::sanitize::validate::{self, any, random};
+use crate::processors::sanitize::validate::{self, any, mixed, random};
 
 const fn head(body: Alphabet, min: usize) -> Find {
     Find::Head { body, min, start: Start::Anywhere }
@@ -43,6 +44,15 @@ pub(super) const TOKENS: &[Rule] = &[
         kept: &["IQoJb3JpZ2lu"],
     },
     Rule {
+        id: "aws-bedrock-key",
+        class: Class::AwsKey,
+        keywords: &["ABSKQmVkcm9ja0FQSUtleS"],
+        find: head(Alphabet::Base64, 50),
+        check: any,
+        found: &["key «ABSKQmVkcm9ja0FQSUtleS<b110>»"],
+        kept: &["ABSKQmVkcm9ja0FQSUtleS"],
+    },
+    Rule {
         id: "github-token",
         class: Class::GithubToken,
         keywords: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
@@ -64,8 +74,20 @@ pub(super) const TOKENS: &[Rule] = &[
         id: "gitlab-token",
         class: Class::GitlabToken,
         keywords: &[
-            "glpat-", "gldt-", "glptt-", "glrt-", "glcbt-", "glft-", "glimt-", "glagent-", "gloas-", "glsoat-", "glffct-",
+            "glpat-",
+            "gldt-",
+            "glptt-",
+            "glrt-",
+            "glcbt-",
+            "glft-",
+            "glimt-",
+            "glagent-",
+            "gloas-",
+            "glsoat-",
+            "glffct-",
             "glwt-",
+            "glrtr-",
+            "GR1348941",
         ],
         find: head(Alphabet::Url, 20),
         check: random,
@@ -106,11 +128,20 @@ pub(super) const TOKENS: &[Rule] = &[
     Rule {
         id: "stripe-key",
         class: Class::StripeKey,
-        keywords: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_org_", "whsec_"],
+        keywords: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_org_"],
         find: word(Alphabet::Word, 16),
         check: random,
-        found: &["Invalid API Key: «sk_live_<w24>»", "«rk_test_<w99>»|", "«whsec_<w32>»"],
+        found: &["Invalid API Key: «sk_live_<w24>»", "«rk_test_<w99>»|"],
         kept: &["task_live_<w24>", "pk_live_<w24>", "sk_test_key"],
+    },
+    Rule {
+        id: "webhook-secret",
+        class: Class::StripeKey,
+        keywords: &["whsec_"],
+        find: word(Alphabet::Base64, 16),
+        check: random,
+        found: &["signed with «whsec_<b32>»", "«whsec_<w32>»,"],
+        kept: &["whsec_key"],
     },
     Rule {
         id: "google-api-key",
@@ -134,9 +165,9 @@ pub(super) const TOKENS: &[Rule] = &[
         id: "google-oauth-token",
         class: Class::GoogleKey,
         keywords: &["ya29."],
-        find: head(Alphabet::Url, 20),
+        find: head(Alphabet::Dotted, 20),
         check: any,
-        found: &["401 for «ya29.<l60>»"],
+        found: &["401 for «ya29.<l60>».", "«ya29.c.<l60>»"],
         kept: &["ya29.x"],
     },
     Rule {
@@ -181,8 +212,8 @@ pub(super) const TOKENS: &[Rule] = &[
         keywords: &[
             "SK0", "SK1", "SK2", "SK3", "SK4", "SK5", "SK6", "SK7", "SK8", "SK9", "SKa", "SKb", "SKc", "SKd", "SKe", "SKf",
         ],
-        find: Find::At(twilio),
-        check: any,
+        find: word(Alphabet::Hex, 31),
+        check: |token| token.len() == 34,
         found: &["sid «SK<h32>»,"],
         kept: &["SKeleton", "SK<h10>", "sk<h32>", "SK<h40>"],
     },
@@ -200,10 +231,8 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::OpenaiKey,
         keywords: &["sk-"],
         find: word(Alphabet::Url, 20),
-        check: |token| {
-            !token.starts_with("sk-ant-") && random(token) && token.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_')
-        },
-        found: &["Incorrect key provided: «sk-proj-<l60>».", "'«sk-<w48>»'"],
+        check: |token| !token.starts_with("sk-ant-") && random(token) && noisy(token),
+        found: &["Incorrect key provided: «sk-proj-<l60>».", "'«sk-<w48>»'", "«sk-or-v1-<h64>»"],
         kept: &["task-<w48>", "sk-learn-model-selection-2024", "disk-usage"],
     },
     Rule {
@@ -253,19 +282,14 @@ pub(super) const TOKENS: &[Rule] = &[
             "shpca_",
             "shppa_",
             "shpss_",
-            "hf_",
             "dapi",
-            "dp.pt.",
-            "dp.st.",
             "lin_api_",
             "PMAK-",
             "glsa_",
             "glc_",
-            "NRAK-",
             "sntrys_",
             "sntryu_",
             "ATATT3x",
-            "sq0atp-",
             "sq0csp-",
             "rubygems_",
             "sbp_",
@@ -275,7 +299,6 @@ pub(super) const TOKENS: &[Rule] = &[
             "fo1_",
             "vercel_",
             "pul-",
-            "dckr_pat_",
             "r8_",
             "gsk_",
             "xai-",
@@ -287,11 +310,97 @@ pub(super) const TOKENS: &[Rule] = &[
             "dd_api_",
             "phc_",
             "lsv2_",
+            "sgp_",
+            "nfp_",
+            "nvapi-",
+            "xkeysib-",
+            "HRKU-AA",
+            "ATBB",
+            "ATCTT3x",
+            "pscale_tkn_",
+            "pscale_pw_",
+            "pscale_oauth_",
+            "ops_eyJ",
+            "dckr_oat_",
+            "AKCp",
+            "bkua_",
+            "rpa_",
+            "tvly-",
+            "jina_",
+            "tgp_v1_",
+            "pcsk_",
+            "phx_",
+            "pnu_",
+            "CCIPAT_",
+            "vcp_",
         ],
         find: word(Alphabet::Url, 30),
         check: |token| random(token) && entropy_of_body(token),
-        found: &["«dop_v1_<h64>»", "token was «hf_<w34>»,", "«shpat_<h32>»", "«AGE-SECRET-KEY-1<u58>»"],
-        kept: &["hf_transformers", "key-value-store-of-the-second-region-2024", "re_export_the_whole_module_of_version_2"],
+        found: &["«dop_v1_<h64>»", "token was «nfp_<w36>»,", "«shpat_<h32>»", "«AGE-SECRET-KEY-1<u58>»"],
+        kept: &["key-value-store-of-the-second-region-2024", "re_export_the_whole_module_of_version_2"],
+    },
+    Rule {
+        id: "short-service-token",
+        class: Class::ServiceToken,
+        keywords: &["dckr_pat_", "NRAK-", "sq0atp-"],
+        find: word(Alphabet::Url, 20),
+        check: random,
+        found: &["docker login -p «dckr_pat_<l27>»", "«NRAK-<u27>»", "«sq0atp-<l22>»"],
+        kept: &["dckr_pat_token", "NRAK-key"],
+    },
+    Rule {
+        id: "hugging-face-token",
+        class: Class::ServiceToken,
+        keywords: &["hf_", "api_org_"],
+        find: word(Alphabet::Alnum, 34),
+        check: mixed,
+        found: &["token was «hf_<a34>»,", "«hf_<w34>»", "«api_org_<a34>»"],
+        kept: &["hf_transformers", "hf_<d34>"],
+    },
+    Rule {
+        id: "dotted-service-token",
+        class: Class::ServiceToken,
+        keywords: &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit.", "dt0c01.", "sk.eyJ"],
+        find: word(Alphabet::Dotted, 30),
+        check: random,
+        found: &["«dp.st.prd.<w43>»", "«dp.pt.<w43>».", "«sk.eyJ1Ijoi<l60>.<l22>»"],
+        kept: &["dp.st.example"],
+    },
+    Rule {
+        id: "terraform-token",
+        class: Class::ServiceToken,
+        keywords: &[".atlasv1."],
+        find: Find::At(|scan, keyword| around(scan, keyword, 14..=14, 60..=80)),
+        check: random,
+        found: &["token «<w14>.atlasv1.<l67>»"],
+        kept: &["x.atlasv1.y"],
+    },
+    Rule {
+        id: "azure-identifiable-key",
+        class: Class::AzureKey,
+        keywords: &["JQQJ99"],
+        find: Find::At(|scan, keyword| around(scan, keyword, 40..=70, 14..=30)),
+        check: random,
+        found: &["key «<w52>JQQJ99<w26>»"],
+        kept: &["JQQJ99"],
+    },
+    Rule {
+        id: "discord-webhook",
+        class: Class::ServiceToken,
+        keywords: &["discord.com/api/webhooks/", "discordapp.com/api/webhooks/"],
+        find: Find::At(discord),
+        check: random,
+        found: &["https://discord.com/api/webhooks/<d18>/«<l68>»"],
+        kept: &["https://discord.com/api/webhooks/<d18> is gone"],
+    },
+    Rule {
+        id: "telegram-token",
+        class: Class::ServiceToken,
+        keywords: &[":AA"],
+        find: Find::At(telegram),
+        check: random,
+        found: &["bot «<d10>:AA<l33>» was blocked", "/bot«<d9>:AA<l33>»/send"],
+        kept: &["00:AA:BB", "<d10>:AA<l20>"],
     },
     Rule {
         id: "jwt",
@@ -305,7 +414,7 @@ pub(super) const TOKENS: &[Rule] = &[
     Rule {
         id: "private-key",
         class: Class::PrivateKey,
-        keywords: &["-----BEGIN "],
+        keywords: &["-----BEGIN ", "---- BEGIN "],
         find: Find::At(private_key),
         check: any,
         found: &[
@@ -313,6 +422,7 @@ pub(super) const TOKENS: &[Rule] = &[
             "{\"k\":\"«-----BEGIN RSA PRIVATE KEY-----\\n<b64>\\n<b30>==\\n-----END RSA PRIVATE KEY-----»\\n\"}",
             "«-----BEGIN OPENSSH PRIVATE KEY-----\n<b70>\n<b40>»",
             "«-----BEGIN EC PRIVATE KEY----- <b64> <b64>» failed to parse",
+            "«---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n<b64>\n<b30>\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»",
             "«-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,<h32>\n\n<b64>\n-----END RSA PRIVATE KEY-----»",
         ],
         kept: &["-----BEGIN CERTIFICATE-----\n<b64>\n-----END CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----\n<b64>\n"],
@@ -321,6 +431,12 @@ pub(super) const TOKENS: &[Rule] = &[
 
 /// Heads of a few letters also begin identifiers made of words: the body must be noise.
 fn entropy_of_body(token: &str) -> bool {
-    let words = token.split(['-', '_', '.']).filter(|part| part.bytes().all(|byte| byte.is_ascii_lowercase())).count();
-    words <= 2 && validate::entropy(token) >= 3.4
+    let word = |part: &&str| part.len() > 2 && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    token.split(['-', '_', '.']).filter(word).count() <= 3 && validate::entropy(token) >= 3.4
+}
+
+/// Tells noise from words with `-` between: a capital, an underscore, or a long last part.
+fn noisy(token: &str) -> bool {
+    let last = token.rsplit('-').next().unwrap_or_default();
+    token.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_') || (last.len() >= 20 && random(last))
 }

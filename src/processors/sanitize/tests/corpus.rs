@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::forms::FORMS;
 use super::*;
 
 /// Where a phrase stands. `@` is the phrase; none of them ends or begins a value of its own.
@@ -26,6 +27,42 @@ const CONTEXTS: &[&str] = &[
     "thread 'main' panicked at src/main.rs:4:5:\n@",
     "first line\\n@\\nlast line",
     "naïve — @ — 价格",
+];
+
+/// How a phrase is written inside another text.
+struct Embedding {
+    name: &'static str,
+    wrap: fn(&str) -> String,
+    /// How a secret of the phrase reads in it.
+    written: fn(&str) -> String,
+}
+
+fn same(text: &str) -> String {
+    text.to_owned()
+}
+
+fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn in_url(text: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+const EMBEDDINGS: &[Embedding] = &[
+    Embedding { name: "JSON", wrap: |text| format!("{{\"message\":\"{}\",\"n\":1}}", in_json(text)), written: in_json },
+    Embedding {
+        name: "JSON in JSON",
+        wrap: |text| format!("{{\"log\":\"{{\\\"m\\\":\\\"{}\\\"}}\"}}", in_json(&in_json(text))),
+        written: |text| in_json(&in_json(text)),
+    },
+    Embedding { name: "URL", wrap: |text| format!("GET /log?m={}&n=1", in_url(text)), written: in_url },
+    Embedding { name: "YAML", wrap: |text| format!("error:\n  message: {text}\n  code: 1"), written: same },
+    Embedding { name: "environment", wrap: |text| format!("PATH=/bin\nLAST_ERROR={text}\nHOME=/root"), written: same },
+    Embedding { name: "shell", wrap: |text| format!("+ sh -c {text}"), written: same },
+    Embedding { name: "logfmt", wrap: |text| format!("ts=1 msg={text} n=1"), written: same },
 ];
 
 /// What stands right behind a token.
@@ -77,6 +114,74 @@ const ORDINARY: &[&str] = &[
     "0x<h40> is not a contract",
     "Iceberg snapshot 3<d18> is newer than <d1>",
     "thread-pool-<d2> shut down, <d3> tasks pending",
+    "integrity=\"sha384-<b64>\" crossorigin=\"anonymous\"",
+    "integrity: sha512-<b86>==",
+    "\"resolved\": \"https://registry.npmjs.org/lodash/-/lodash-4.17.<d2>.tgz\"",
+    "Digest: sha256:<h64>",
+    "ETag: W/\"<h8>-<h11>\"",
+    "Cf-Ray: <h16>-FRA",
+    "x-amzn-trace-id: Root=1-<h8>-<h24>;Parent=<h16>;Sampled=1",
+    "x-request-id: <h8>-<h4>-<h4>-<h4>-<h12>",
+    "traceparent: 00-<h32>-<h16>-01",
+    "tracestate: rojo=<h16>,congo=t61rcWkgMzE",
+    "!function(e,t){\"use strict\";var n=t.key,r=t.token;e.exports=n&&r?n+r:void 0}(<d3>,<d2>);",
+    "const{token:t,password:p}=await o(e);return p?t:null",
+    "SELECT id, password_hash FROM users WHERE token = $1 AND session_id = $2 LIMIT <d2>",
+    "UPDATE sessions SET token = ? WHERE key = ? AND expires_at < <d10>",
+    "INSERT INTO api_keys (id, name, key_prefix) VALUES (?, ?, ?)",
+    "npm WARN deprecated @types/keyv@4.2.<d1>: use keyv instead",
+    "Key (email)=(?) already exists",
+    "AccessDenied: User is not authorized to perform secretsmanager:GetSecretValue on secret prod/db",
+    "arn:aws:secretsmanager:eu-west-1:12<d10>:secret:prod/db-AbCdEf",
+    "arn:aws:iam::12<d10>:role/service-role/checkout-role-<u8>",
+    "The security token included in the request is invalid",
+    "ExpiredTokenException: the token has expired at 2026-11-24T06:31:06Z",
+    "the API key is missing; set OPENAI_API_KEY in the environment",
+    "AuthenticationError: No API key provided. Set your key with openai.api_key = <API-KEY>",
+    "error: authentication required: basic authentication failed for user",
+    "cookie: SameSite attribute is missing",
+    "Authorization header must start with Bearer",
+    "jwt malformed; jwt expired at <d10>",
+    "unable to get local issuer certificate; self signed certificate in chain",
+    "com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException: Unrecognized field \"token\" (class com.example.Session)",
+    "com/example/auth/PasswordResetTokenRepositoryCustomImpl$$EnhancerBySpringCGLIB$$<h8>",
+    "java.lang.Object@<h8>",
+    "0x<h16> 0x<h12> in libc.so.6",
+    "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.<d2>",
+    "git@github.com:org/repo.git#<h40>",
+    "refs/heads/feature/JIRA-<d4>-session-token-refresh",
+    "v1.2.<d1>-rc.<d1>+build.<d4>",
+    "Build 10.0.19041.<d4>",
+    "postgres://localhost:5432/shop",
+    "redis://cache:6379/0",
+    "kafka offset lag <d9> on partition 1<d1>",
+    "user_id=<d9> order=<d12>",
+    "order 20261124-<d6>-<d4>",
+    "isbn 978-3-16-1<d5>-0",
+    "password policy: minimum length <d2>, maximum age <d2> days",
+    "Password: ********",
+    "password=<redacted>",
+    "token=[Filtered] key=[FILTERED]",
+    "secret=$(cat /run/secrets/db)",
+    "api_key: ${{ secrets.API_KEY }}",
+    "max_tokens=<d4> total_tokens=<d4> prompt_tokens: <d3>",
+    "the keyword 'async' is reserved",
+    "keyboard interrupt after <d2> s",
+    "mysql is down, curl returned <d2>, docker login failed",
+    "curl: (28) Operation timed out after <d5> milliseconds",
+    "AssertionError: expected 'abc' to equal 'abd'",
+    "[32mPASS[0m src/app.test.ts (<d1>.<d3> s)",
+    "data:image/png;base64,iVBORw0KGgo<b100>==",
+    "nonce-<b22>==",
+    "-----BEGIN CERTIFICATE-----\n<b64>\n<b64>\n-----END CERTIFICATE-----",
+    "ssh-rsa AAAAB3NzaC1yc2E<b200> deploy",
+    "Forwarded: for=10.0.0.<d1>;proto=https",
+    "lat=52.520<d2> lon=13.404<d2>",
+    "10.0.0.1:<d4> -> 192.168.1.<d2>:443",
+    "mac 00:1a:2b:<h2>:<h2>:<h2>",
+    "std::collections::hash::map::HashMap<K,V,S>::insert",
+    "Foo::Bar::Baz#call at lib/foo/bar.rb:<d3>",
+    "2026/11/24 06:31:06 http: TLS handshake error from 10.0.0.<d1>:<d5>: EOF",
 ];
 
 struct Score {
@@ -84,35 +189,59 @@ struct Score {
     found: usize,
 }
 
-/// Plants the secrets of every rule into every context.
+/// Plants the secrets of every rule, and those of other forms, into every context.
 fn recall(sanitizer: &Sanitizer) -> BTreeMap<Class, Score> {
     let mut scores: BTreeMap<Class, Score> = BTreeMap::new();
     let mut seed = 1_000;
-    for rule in all() {
-        for template in rule.found {
-            for (index, context) in CONTEXTS.iter().enumerate() {
-                seed += 1;
-                let (phrase, expected, secret) = example(template, rule.class, seed);
-                let start = expected.find(mark::OPEN).unwrap();
-                let follower = FOLLOWERS[(index + usize::try_from(seed).unwrap()) % FOLLOWERS.len()];
-                // A follower goes where the secret ends its phrase; elsewhere the phrase has its own.
-                let phrase = if phrase.ends_with(&secret) { format!("{phrase}{follower}") } else { phrase };
-                let sent = context.replace('@', &phrase);
-                let stored = sanitizer.clean(&sent, Mode::Text).text.into_owned();
-                let score = scores.entry(rule.class).or_insert(Score { planted: 0, found: 0 });
-                score.planted += 1;
-                // A short secret may stand in the context by chance; with what is before it, it does not.
-                let head = phrase[..start].chars().rev().take(6).collect::<Vec<_>>();
-                let whole: String = head.into_iter().rev().chain(secret.chars()).collect();
-                let found = !stored.contains(&whole);
-                score.found += usize::from(found);
-                if !found {
-                    println!("missed {}: {sent}\n    stored {stored}", rule.id);
-                }
+    let rules = all().flat_map(|rule| rule.found.iter().map(move |template| (rule.class, *template)));
+    for (class, template) in rules.chain(FORMS.iter().copied()) {
+        let score = scores.entry(class).or_insert(Score { planted: 0, found: 0 });
+        for (index, context) in CONTEXTS.iter().enumerate() {
+            seed += 1;
+            let follower = FOLLOWERS[(index + usize::try_from(seed).unwrap()) % FOLLOWERS.len()];
+            let wrap = |phrase: &str| context.replace('@', phrase);
+            score.plant(sanitizer, template, seed, follower, context, wrap, same);
+        }
+        for embedding in EMBEDDINGS {
+            // What is encoded already would be encoded twice.
+            if embedding.name == "URL" && template.contains('%') {
+                continue;
             }
+            seed += 1;
+            score.plant(sanitizer, template, seed, "", embedding.name, embedding.wrap, embedding.written);
         }
     }
     scores
+}
+
+impl Score {
+    #[allow(clippy::too_many_arguments, reason = "what is planted, where and how")]
+    fn plant(
+        &mut self,
+        sanitizer: &Sanitizer,
+        template: &str,
+        seed: u64,
+        follower: &str,
+        place: &str,
+        wrap: impl Fn(&str) -> String,
+        written: fn(&str) -> String,
+    ) {
+        let (phrase, expected, secret) = example(template, Class::Secret, seed);
+        let start = expected.find(mark::OPEN).unwrap();
+        // A follower goes where the secret ends its phrase; elsewhere the phrase has its own.
+        let phrase = if phrase.ends_with(&secret) { format!("{phrase}{follower}") } else { phrase };
+        let sent = wrap(&phrase);
+        let stored = sanitizer.clean(&sent, Mode::Text).text.into_owned();
+        self.planted += 1;
+        // A short secret may stand in the context by chance; with what is before it, it does not.
+        let head = phrase[..start].chars().rev().take(6).collect::<Vec<_>>();
+        let whole: String = head.into_iter().rev().chain(secret.chars()).collect();
+        let found = !stored.contains(&written(&whole));
+        self.found += usize::from(found);
+        if !found {
+            println!("missed {template} in {place}: {sent}\n    stored {stored}");
+        }
+    }
 }
 
 /// The texts of which something went, with what went.
