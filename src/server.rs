@@ -229,17 +229,21 @@ where
 {
     let hello = tokio::time::timeout(limits.preface_timeout, async {
         let stream = match &limits.tls {
-            Some(tls) => tls.accept(stream).await.map_err(|error| tracing::debug!(%error, "no TLS with a peer")).ok()?,
+            Some(tls) => tls.accept(stream).await.map_err(|error| {
+                tracing::debug!(%error, "no TLS with a peer");
+                Closed::Tls
+            })?,
             None => stream,
         };
-        Guarded::hear(stream, limits.write_timeout).await
+        Ok(Guarded::hear(stream, limits.write_timeout).await)
     });
     let stream = tokio::select! {
         biased;
         () = shutdown.cancelled() => return None,
         heard = hello => match heard {
-            Ok(Some(stream)) => stream,
-            Ok(None) => return None,
+            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(None)) => return None,
+            Ok(Err(closed)) => return Some(closed),
             Err(_) => return Some(Closed::Silent),
         },
     };

@@ -277,22 +277,25 @@ impl<'r> Pass<'_, 'r, '_> {
     }
 
     fn facts(&mut self, span: &'r Span<'_>) -> Facts<'r> {
-        if let Err(stray) = self.window.first(&[span.start, span.end]) {
-            self.reject(&stray.into());
-            return Facts { rejected: true, ..Facts::default() };
-        }
         self.lookup.view(span.scope, span.attributes);
         self.current = Current::span(span);
         let native = self.lookup.native_id();
         let takes_events = self.mapping.error_sources.contains(&ErrorSource::SpanEvent);
         let events = self.records.events.get(span.events.range()).unwrap_or(&[]);
-        Facts {
+        let facts = Facts {
             rejected: false,
             rule: self.lookup.invocation_rule(span, native.as_ref(), self.mapping.config.invocations),
             has_exception: takes_events && events.iter().any(|event| event.name == errors::EXCEPTION),
             is_deployment: self.lookup.is_deployment(),
             sourced_id: self.invocation_id_by_sources(),
             native,
+        };
+        match self.window.first(&[span.start, span.end]) {
+            Err(stray) if facts.rule.is_some() || facts.has_exception || facts.is_deployment => {
+                self.reject(&stray.into());
+                Facts { rejected: true, ..Facts::default() }
+            }
+            _ => facts,
         }
     }
 
@@ -336,18 +339,19 @@ impl<'r> Pass<'_, 'r, '_> {
 
     /// The rows of one log; returns how many. Our own events are what they are named, whatever their severity.
     fn push_log(&mut self, log: &'r LogRecord<'_>) -> Result<usize, Unmappable> {
-        let time = self.window.first(&[log.time, log.observed])?;
+        // A stray clock rejects only what would be a row.
+        let time = self.window.first(&[log.time, log.observed]);
         self.lookup.view(log.scope, log.attributes);
         self.current = Current::log(log);
         let event_name = errors::event_name(&self.lookup, log);
         match event_name.as_ref() {
             deployments::DEPLOYMENT => {
-                let at = time.unwrap_or_else(|| self.time_of_receipt());
+                let at = time?.unwrap_or_else(|| self.time_of_receipt());
                 self.push_deployment(at)?;
                 return Ok(1);
             }
             rate_limits::RATE_LIMIT => {
-                let at = time.unwrap_or_else(|| self.time_of_receipt());
+                let at = time?.unwrap_or_else(|| self.time_of_receipt());
                 self.push_rate_limit(log, at)?;
                 return Ok(1);
             }
@@ -355,7 +359,7 @@ impl<'r> Pass<'_, 'r, '_> {
         }
         let mut rows = 0;
         if self.is_error(log, &event_name) {
-            let at = time.unwrap_or_else(|| self.time_of_receipt());
+            let at = time?.unwrap_or_else(|| self.time_of_receipt());
             self.push_log_error(log, &event_name, at)?;
             rows += 1;
         }

@@ -31,6 +31,8 @@ const SELDOM: Duration = Duration::from_hours(1);
 pub enum Closed {
     /// It did not say what it speaks.
     Silent,
+    /// It spoke no TLS, or none that is taken here.
+    Tls,
     /// The headers of a request did not come in time.
     SlowHead,
     /// There was no request for too long.
@@ -47,6 +49,7 @@ impl Closed {
     pub fn name(self) -> &'static str {
         match self {
             Closed::Silent => "silent",
+            Closed::Tls => "tls",
             Closed::SlowHead => "slow_head",
             Closed::Idle => "idle",
             Closed::Age => "age",

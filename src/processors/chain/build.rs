@@ -90,8 +90,8 @@ impl Chain {
             return Err(ChainError::ManyExporters { found: exporters.len() });
         }
         let mut builder = Builder::new(processors, exporters, secrets);
-        if signal == Signal::Metrics {
-            // Every attribute can become a label.
+        // Every attribute of a point can become a label, and every attribute of a log goes into the id of an error without a span.
+        if signal != Signal::Traces {
             builder.keys.keep_all();
         }
         for (id, config) in processors {

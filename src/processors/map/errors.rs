@@ -185,8 +185,8 @@ impl<'r> Pass<'_, 'r, '_> {
         self.record_fields(fields.text("record"), log, event_name)
     }
 
-    /// Everything that the preset knows of a log: for records that have no other identity.
-    pub(super) fn record_fields(&self, fields: Fields, log: &LogRecord<'_>, event_name: &str) -> Fields {
+    /// Everything in a log but the order of its attributes: for records that have no other identity.
+    fn record_fields(&self, fields: Fields, log: &LogRecord<'_>, event_name: &str) -> Fields {
         let attributes = self.lookup.attributes();
         let scope = self.records.scopes.get(log.scope as usize);
         let time = log.time.credible().or(log.observed.credible()).unwrap_or_default();
@@ -198,7 +198,14 @@ impl<'r> Pass<'_, 'r, '_> {
             .bytes(&log.severity.to_le_bytes())
             .text(&log.severity_text)
             .value(&log.body, attributes);
-        self.lookup.present().fold(fields, |fields, (attr, value)| fields.text(attr.name()).value(value, attributes))
+        let resource = scope.and_then(|scope| self.records.resources.get(scope.resource as usize));
+        let runs = [resource.map(|resource| resource.attributes), scope.map(|scope| scope.attributes), Some(log.attributes)];
+        runs.into_iter().map(Option::unwrap_or_default).fold(fields, |fields, run| {
+            let mut sorted: Vec<_> = attributes.named(run).collect();
+            sorted.sort_by_key(|(name, _)| *name);
+            let fields = fields.number(sorted.len() as u64);
+            sorted.into_iter().fold(fields, |fields, (name, value)| fields.text(name).value(value, attributes))
+        })
     }
 }
 

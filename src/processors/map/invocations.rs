@@ -94,8 +94,13 @@ impl<'r> Pass<'_, 'r, '_> {
         Cow::Owned(id.as_str().to_owned())
     }
 
+    /// An end outside the window is none: it would be a duration of centuries.
     fn duration_ms(&mut self, span: &Span<'_>) -> Option<f64> {
-        if let (Some(start), Some(end)) = (span.start.credible(), span.end.credible()) {
+        let end = self.window.first(&[span.end]).unwrap_or_else(|_| {
+            self.tally.note(Note::OutOfRange, 1);
+            None
+        });
+        if let (Some(start), Some(end)) = (span.start.credible(), end) {
             if end >= start {
                 #[allow(clippy::cast_precision_loss, reason = "exact up to 104 days")]
                 return Some((end.0 - start.0) as f64 / 1e6);

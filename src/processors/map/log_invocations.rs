@@ -5,24 +5,32 @@
 
 use std::borrow::Cow;
 
-use super::Pass;
 use super::invocations::before;
 use super::lookup::Attr;
 use super::preset;
 use super::report::{PLATFORM_REPORT, Report};
+use super::window::Stray;
+use super::{Pass, Unmappable};
 use crate::signals::{LogRecord, Timestamp, Value};
 use crate::tables::rows::{InvocationRow, RowsFull};
 
 impl<'r> Pass<'_, 'r, '_> {
     /// A row if the log in view stands for an invocation that has none yet; says whether it does.
-    pub(super) fn push_log_invocation(&mut self, log: &'r LogRecord<'_>, time: Option<Timestamp>) -> Result<bool, RowsFull> {
+    pub(super) fn push_log_invocation(
+        &mut self,
+        log: &'r LogRecord<'_>,
+        time: Result<Option<Timestamp>, Stray>,
+    ) -> Result<bool, Unmappable> {
         if let Some(report) = self.report(log) {
             return self.push_report(&report, time);
         }
         let is_handler =
             self.lookup.own(Attr::CloudflareHandlerType).is_some() && self.lookup.own(Attr::CloudflareOutcome).is_none();
         match self.lookup.id(&[Attr::FaasInvocationId]) {
-            Some(id) if is_handler && self.logged.insert(id.as_ref().to_owned()) => self.push_handler(id, time).map(|()| true),
+            Some(id) if is_handler && self.logged.insert(id.as_ref().to_owned()) => {
+                self.push_handler(id, time?)?;
+                Ok(true)
+            }
             _ => Ok(false),
         }
     }
@@ -58,13 +66,13 @@ impl<'r> Pass<'_, 'r, '_> {
     }
 
     /// The log is written when the invocation ends.
-    fn push_report(&mut self, report: &Report, time: Option<Timestamp>) -> Result<bool, RowsFull> {
+    fn push_report(&mut self, report: &Report, time: Result<Option<Timestamp>, Stray>) -> Result<bool, Unmappable> {
         let native = self.lookup.id(&preset::INVOCATION_ID);
         let Some(invocation_id) = native.or(report.request_id.as_deref().map(Cow::Borrowed)) else { return Ok(false) };
         if !self.logged.insert(invocation_id.as_ref().to_owned()) {
             return Ok(false);
         }
-        let at = time.unwrap_or_else(|| self.time_of_receipt());
+        let at = time?.unwrap_or_else(|| self.time_of_receipt());
         let failed = report.status.as_ref().is_some_and(|status| !status.eq_ignore_ascii_case("success"));
         let attributes = self.invocation_from_attributes(None);
         let duration_ms = self.wall_time_ms().or(report.duration_ms);

@@ -14,7 +14,7 @@ use crate::signals::{Attribute, KeyId, Records, Slice, Value};
 
 macro_rules! attributes {
     ($($slot:ident = $name:literal,)*) => {
-        /// An attribute that the preset reads. Sorted by name, but not for its own sake: the order goes into derived ids.
+        /// An attribute that the preset reads.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Attr { $($slot),* }
 
@@ -335,14 +335,6 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
     /// The value on the record's resource.
     pub fn on_resource(&self, attr: Attr) -> Option<&'r Value<'a>> {
         self.resource.get(attr)
-    }
-
-    /// What the preset reads of the resource, the scope and the record in view, each in the order of the slots.
-    pub fn present(&self) -> impl Iterator<Item = (Attr, &'r Value<'a>)> {
-        let on = |owner: &Owner<'r, 'a>| -> Vec<(Attr, &'r Value<'a>)> {
-            Attr::ALL.iter().filter_map(|attr| owner.get(*attr).map(|value| (*attr, value))).collect()
-        };
-        on(&self.resource).into_iter().chain(on(&self.scope)).chain(on(&self.record))
     }
 
     pub fn has(&self, attr: Attr) -> bool {

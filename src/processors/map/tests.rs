@@ -88,6 +88,10 @@ fn map_body(config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8])
 
 fn map_body_at(now: u64, config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8]) -> Mapped {
     let mut keys = Keys::default();
+    if signal != Signal::Traces {
+        // As a chain does.
+        keys.keep_all();
+    }
     let mapping = Mapping::new(config, KEY, &mut keys).unwrap();
     let records = decode(signal, encoding, body, &keys).unwrap();
     let mut tally = Tally { received: records.len() as u64, ..Tally::default() };

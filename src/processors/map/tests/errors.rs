@@ -166,6 +166,12 @@ fn an_error_without_a_span_has_the_id_of_its_record() {
     assert_eq!(at(2), at(2));
     assert_ne!(at(2), at(3));
     assert_ne!(id(&[attr("service.name", "a")]), id(&[attr("service.name", "b")]));
+    // What no column reads tells records apart too; the order of attributes does not.
+    assert_ne!(id(&[attr("order.id", 1)]), id(&[attr("order.id", 2)]));
+    assert_ne!(id(&[attr("order.id", 1)]), id(&[]));
+    assert_eq!(id(&[attr("order.id", 1), attr("a", "b")]), id(&[attr("a", "b"), attr("order.id", 1)]));
+    let of_pod = |pod: &str| map_logs(&[attr("k8s.pod.name", pod)], vec![log(17, "m", &[])]).error("error_id").to_owned();
+    assert_ne!(of_pod("p1"), of_pod("p2"));
     let twice = map_logs(&[], vec![log(17, "m", &[]), log(17, "m", &[])]);
     assert_ne!(error_ids(&twice)[0], error_ids(&twice)[1]);
 }

@@ -38,9 +38,26 @@ fn limits_of_time_can_be_switched_off() {
 
 #[test]
 fn a_log_with_a_stray_time_is_rejected() {
-    let mut sent = log(9, "", &[]);
+    let mut sent = log(17, "", &[]);
     sent.time_unix_nano = NOW + 2 * DAY;
     assert_eq!(map_logs(&[], vec![sent]).tally.rejected, 1);
+}
+
+#[test]
+fn what_makes_no_row_may_have_any_time() {
+    let mut sent = log(9, "", &[]);
+    sent.time_unix_nano = NOW + 2 * DAY;
+    assert_eq!(map_logs(&[], vec![sent]).tally.unmapped, 1);
+    let mut sent = span(2, CLIENT, &[]);
+    sent.start_time_unix_nano = NOW + 2 * DAY;
+    assert_eq!(map_spans(&[], vec![sent]).tally.unmapped, 1);
+}
+
+#[test]
+fn the_end_of_a_span_may_not_be_centuries_ahead() {
+    let mapped = map_spans(&[], vec![starting(NOW, u64::MAX)]);
+    check(mapped.invocation("duration_ms"), "NULL");
+    assert_eq!(mapped.tally.noted(Note::OutOfRange), 1);
 }
 
 #[test]
