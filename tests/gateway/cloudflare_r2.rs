@@ -220,7 +220,7 @@ fn two_requests_on_one_head_are_one_commit_and_one_conflict() {
 #[test]
 fn what_is_over_the_limits_waits_as_long_as_it_is_told() {
     let Some(mut scene) = Scene::plain() else { return };
-    scene.r2.set_minute(Duration::from_secs(5));
+    scene.r2.set_minute(Duration::from_secs(10));
     let start = Instant::now();
     let mut round = 0;
     // Twenty commits of one table take less than the stand-in's minute.
