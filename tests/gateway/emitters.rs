@@ -45,9 +45,13 @@ impl Sender {
     }
 
     fn start_at(&self, endpoint: SocketAddr, function: &str) -> Child {
+        self.start_to(&format!("http://{endpoint}"), function)
+    }
+
+    fn start_to(&self, endpoint: &str, function: &str) -> Child {
         Command::new(&self.command[0])
             .args(&self.command[1..])
-            .args([self.protocol, self.compression, &format!("http://{endpoint}"), function, START_MILLIS])
+            .args([self.protocol, self.compression, endpoint, function, START_MILLIS])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -247,15 +251,32 @@ fn the_rust_sdk_delivers_its_story_once() {
     check("rust", "std::io::Error", &senders(&[emit.to_str().unwrap()], &ways));
 }
 
+fn python_senders(ways: &[(&'static str, &'static str)]) -> Vec<Sender> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emitters/python/emit.py");
+    senders(&[python::interpreter().to_str().unwrap(), script], ways)
+}
+
 /// The first of them is the one that is told "later".
 fn check_python(ways: &[(&'static str, &'static str)]) {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emitters/python/emit.py");
-    check("python", "ValueError", &senders(&[python::interpreter().to_str().unwrap(), script], ways));
+    check("python", "ValueError", &python_senders(ways));
 }
 
 #[test]
 fn the_python_sdk_delivers_its_story_once_over_grpc() {
     check_python(&[("grpc", "none"), ("grpc", "gzip")]);
+}
+
+#[test]
+fn the_python_sdk_delivers_its_story_over_a_unix_socket() {
+    let floe = Floe::start_with(|config| {
+        let (before, rest) = config.split_once("grpc: { endpoint: ").unwrap();
+        let (_, after) = rest.split_once(' ').unwrap();
+        format!("{before}grpc: {{ endpoint: 'unix:floe.sock' {after}")
+    });
+    let sender = &python_senders(&[("grpc", "none")])[0];
+    let function = sender.function("python");
+    finish(sender.start_to(&format!("unix://{}", path(&floe.directory, "floe.sock")), &function), &floe);
+    check_all(&floe, 0, &[function], "python", "ValueError");
 }
 
 #[test]

@@ -33,7 +33,9 @@ def exporter(of_grpc, of_http, path):
     """The exporter of one signal; it says aloud when something was not taken."""
     if protocol == "grpc":
         squeezed = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip}[compression]
-        made = of_grpc(endpoint=endpoint, insecure=True, timeout=30, compression=squeezed)
+        # Over a Unix socket gRPC would send the socket's path as the authority, which is none.
+        options = (("grpc.default_authority", "localhost"),) if endpoint.startswith("unix:") else None
+        made = of_grpc(endpoint=endpoint, insecure=True, timeout=30, compression=squeezed, channel_options=options)
     else:
         squeezed = {"none": Compression.NoCompression, "gzip": Compression.Gzip, "deflate": Compression.Deflate}[compression]
         made = of_http(endpoint=f"{endpoint}/v1/{path}", timeout=30, compression=squeezed)
