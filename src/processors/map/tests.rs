@@ -86,12 +86,17 @@ fn map_body(config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8])
     map_body_at(NOW, config, signal, encoding, body)
 }
 
-fn map_body_at(now: u64, config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8]) -> Mapped {
+/// As a chain has them.
+fn keys_for(signal: Signal) -> Keys {
     let mut keys = Keys::default();
     if signal != Signal::Traces {
-        // As a chain does.
         keys.keep_all();
     }
+    keys
+}
+
+fn map_body_at(now: u64, config: &MapConfig, signal: Signal, encoding: Encoding, body: &[u8]) -> Mapped {
+    let mut keys = keys_for(signal);
     let mapping = Mapping::new(config, KEY, &mut keys).unwrap();
     let records = decode(signal, encoding, body, &keys).unwrap();
     let mut tally = Tally { received: records.len() as u64, ..Tally::default() };

@@ -25,7 +25,7 @@ fn sorted(directory: &Path) -> Vec<PathBuf> {
 
 /// The rows of a request as lines of JSON: table after table, columns as they stand in the table, times as PyIceberg prints them.
 fn golden(config: &MapConfig, signal: Signal, body: &[u8]) -> String {
-    let mut keys = Keys::default();
+    let mut keys = keys_for(signal);
     let mapping = Mapping::new(config, KEY, &mut keys).unwrap();
     let records = decode(signal, Encoding::Json, body, &keys).unwrap();
     let mut tally = Tally { received: records.len() as u64, ..Tally::default() };
