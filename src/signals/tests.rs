@@ -233,7 +233,7 @@ fn what_is_skipped_may_nest_as_it_likes_without_a_stack() {
     decode(Signal::Logs, Encoding::Json, body.as_bytes(), &keys).unwrap_err();
     // 0x4b opens the group 9, and nothing closes it.
     let reason = decode(Signal::Logs, Encoding::Protobuf, &vec![0x4b; 100_000], &keys).unwrap_err().reason;
-    assert_eq!(reason, "groups nest deeper than 64");
+    assert_eq!(reason, "groups nest deeper than 100");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use crate::signals::TOO_MANY_COUNTS;
 
-/// How deep groups may nest. OTLP has none; they can only be unknown fields.
-const GROUP_DEPTH: u32 = 64;
+/// How deep groups may nest, as with prost. OTLP has none; they can only be unknown fields.
+const GROUP_DEPTH: u32 = 100;
 
 pub type Result<T> = std::result::Result<T, Fault>;
 
