@@ -190,6 +190,9 @@ const TEXTS: [&str; 6] = ["", "GET", "\"q\" \\ \n \u{1} é 😀", "javascript", 
 const NUMBERS: [u64; 10] = [0, 1, 2, 3, 5, 17, 300, u32::MAX as u64, i64::MAX as u64, u64::MAX];
 const DOUBLES: [f64; 8] = [0.0, 1.0, -1.5, 0.25, 1e300, 1024.0, f64::INFINITY, f64::NEG_INFINITY];
 
+/// prost stops at 100 messages and groups within each other; values that nest deeper have their own test.
+const DEPTH: u32 = 24;
+
 /// A body of the signal.
 pub fn body(signal: Signal, choices: &mut Choices<'_>) -> Vec<u8> {
     let schema = match signal {
@@ -202,8 +205,7 @@ pub fn body(signal: Signal, choices: &mut Choices<'_>) -> Vec<u8> {
 
 fn message(choices: &mut Choices<'_>, schema: &Schema, depth: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    // prost stops at 100 messages; values that nest deeper have their own test.
-    if depth > 24 {
+    if depth > DEPTH {
         return out;
     }
     if !choices.next().is_multiple_of(8) {
@@ -214,7 +216,7 @@ fn message(choices: &mut Choices<'_>, schema: &Schema, depth: u32) -> Vec<u8> {
     }
     while !choices.next().is_multiple_of(4) {
         if choices.next() % 16 == 1 {
-            unknown(choices, &mut out);
+            unknown(choices, depth, &mut out);
         } else {
             let (number, kind) = choices.one_of(schema.fields);
             field(choices, number, kind, depth, &mut out);
@@ -292,7 +294,7 @@ fn field(choices: &mut Choices<'_>, number: u32, kind: Kind, depth: u32, out: &m
     }
 }
 
-fn unknown(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+fn unknown(choices: &mut Choices<'_>, depth: u32, out: &mut Vec<u8>) {
     let number = choices.one_of(&[90, 2_000, 536_870_911]);
     match choices.next() % 5 {
         0 => {
@@ -304,9 +306,9 @@ fn unknown(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
             out.extend([0xff; 8]);
         }
         2 => bytes(number, &[0xff; 3], out),
-        3 => {
+        3 if depth <= DEPTH => {
             tag(number, 3, out);
-            unknown(choices, out);
+            unknown(choices, depth + 1, out);
             tag(number, 4, out);
         }
         _ => {
