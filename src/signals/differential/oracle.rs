@@ -91,6 +91,7 @@ impl<K: Fn(&str) -> bool> Kept<K> {
     fn resource(&self, resource: &mut Option<Resource>) {
         let resource = resource.get_or_insert_default();
         resource.dropped_attributes_count = 0;
+        resource.entity_refs.clear();
         self.attributes(&mut resource.attributes);
     }
 
@@ -120,6 +121,7 @@ impl<K: Fn(&str) -> bool> Kept<K> {
         span.trace_state.clear();
         span.links.clear();
         (span.flags, span.dropped_attributes_count) = (0, 0);
+        (span.dropped_events_count, span.dropped_links_count) = (0, 0);
         true
     }
 
@@ -215,6 +217,7 @@ impl<K: Fn(&str) -> bool> Kept<K> {
 }
 
 fn pair(pair: &mut KeyValue) {
+    pair.key_strindex = 0;
     value(pair.value.get_or_insert_default());
 }
 
@@ -223,6 +226,7 @@ fn value(value_: &mut AnyValue) {
     match &mut value_.value {
         Some(any_value::Value::ArrayValue(array)) => array.values.iter_mut().for_each(value),
         Some(any_value::Value::KvlistValue(list)) => list.values.iter_mut().for_each(pair),
+        Some(any_value::Value::StringValueStrindex(_)) => value_.value = None,
         _ => {}
     }
 }

@@ -133,6 +133,8 @@ pub fn any_value<'a>(records: &mut Records<'a>, message: &Embedded<'a>, depth: u
                 }
                 (6, _) => Found::Map(Embedded::one(field.bytes()?)),
                 (7, _) => Found::Scalar(Value::Bytes(Cow::Borrowed(field.bytes()?))),
+                // An index into the strings of a profile, which a request does not have: a value, but one that says nothing.
+                (8, _) => field.varint().map(|_| Found::Scalar(Value::Empty))?,
                 (_, found) => found,
             };
         }
