@@ -42,6 +42,7 @@ mod severity;
 mod sources;
 mod window;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
@@ -158,6 +159,8 @@ pub enum MapError {
         "the rule for the metric `{metric}` names the column `{column}` of `{table}`, which is the point's time: leave it out"
     )]
     FilledColumn { metric: String, column: &'static str, table: &'static str },
+    #[error("the rule for the metric `{metric}`: {reason}")]
+    UnfitValue { metric: String, reason: String },
     #[error("`columns` fills `{column}` from a `field`, which is text, expected an `attribute` or a `value`")]
     FieldIsText { column: String },
     #[error("`columns` gives every row the same `{column}`, expected an `attribute` or a `field`: an id tells rows apart")]
@@ -402,12 +405,25 @@ impl<'r> Pass<'_, 'r, '_> {
 
     /// A whole number within a range; another number is counted.
     fn bounded(&mut self, attr: Attr, range: RangeInclusive<i64>) -> Option<i64> {
-        let value = self.lookup.get(attr)?;
-        let within = value.as_i64().filter(|number| range.contains(number));
-        if within.is_none() && value.is_number() {
-            self.tally.note(Note::OutOfRange, 1);
-        }
-        within
+        let tally = &mut *self.tally;
+        self.lookup.read(attr, |value| {
+            let within = value.as_i64().filter(|number| range.contains(number));
+            if within.is_none() && value.is_number() {
+                tally.note(Note::OutOfRange, 1);
+            }
+            within
+        })
+    }
+
+    /// The first of these that says one of a column's words, as the table has it; another word is counted.
+    fn word(&mut self, sources: &[Attr], word: fn(&str) -> Option<&'static str>) -> Option<Cow<'r, str>> {
+        let (tally, lookup) = (&mut *self.tally, &self.lookup);
+        let mut read = |value| {
+            let word = word(&lookup.id_in(value)?);
+            tally.note(Note::OutOfRange, u64::from(word.is_none()));
+            word
+        };
+        sources.iter().find_map(|attr| lookup.read(*attr, &mut read)).map(Cow::Borrowed)
     }
 }
 

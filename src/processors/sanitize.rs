@@ -46,7 +46,7 @@ use std::sync::Arc;
 use arrow_array::builder::StringBuilder;
 use arrow_array::{Array as _, StringArray};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::processors::{ColumnStep, Note, Tally};
 use crate::signals::points::{Descriptor, Label, OwnedScope, Points};
@@ -74,11 +74,25 @@ const MAX_PASSES: usize = 4;
 #[serde(default, deny_unknown_fields)]
 pub struct SanitizeConfig {
     /// Switches by class, for example `{ email: false }`; of those that are not named all but `phone` are on.
+    #[serde(serialize_with = "every_class")]
     pub classes: BTreeMap<Class, bool>,
     /// Rules besides the built-in ones; they look at text and at ids.
     pub rules: Vec<CustomRule>,
     /// What a rule finds stays if one of these regular expressions matches all of it.
     pub allow: Vec<Pattern>,
+}
+
+impl SanitizeConfig {
+    fn is_on(&self, class: Class) -> bool {
+        self.classes.get(&class).copied().unwrap_or(class.is_on_by_default())
+    }
+}
+
+/// Those that are not named too, with what holds for them.
+fn every_class<S: Serializer>(classes: &BTreeMap<Class, bool>, serializer: S) -> Result<S::Ok, S::Error> {
+    let config = SanitizeConfig { classes: classes.clone(), ..SanitizeConfig::default() };
+    let every: BTreeMap<Class, bool> = rules::all().map(|rule| (rule.class, config.is_on(rule.class))).collect();
+    every.serialize(serializer)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +130,7 @@ impl Sanitizer {
     /// # Errors
     /// More keywords in `rules` than are sensible.
     pub fn new(config: &SanitizeConfig) -> Result<Sanitizer, SanitizeError> {
-        let on = |rule: &Rule| config.classes.get(&rule.class).copied().unwrap_or(rule.class.is_on_by_default());
+        let on = |rule: &Rule| config.is_on(rule.class);
         let ids =
             |rule: &Rule| on(rule) && rule.class.looks_at_ids() && !matches!(rule.id, "aws-secret-key" | "azure-storage-key");
         let found = config.rules.iter().map(|rule| rule.keywords.iter().count()).sum();

@@ -41,6 +41,8 @@ pub struct Keys {
     names: Vec<Box<str>>,
     /// Open addressing over `names`: a power of two of places, at most a quarter of them taken; see [`Keys::place`].
     table: Vec<Option<KeyId>>,
+    /// How keys begin that are decoded without being known one by one, and the id that they share.
+    families: Vec<(Box<str>, KeyId)>,
     keep_all: bool,
 }
 
@@ -61,6 +63,18 @@ impl Keys {
             self.seat(id.0 as usize);
         }
         id
+    }
+
+    /// The id of every key that begins with this and has no id of its own; where all keys are kept, each has one.
+    pub fn intern_family(&mut self, beginning: &str) -> KeyId {
+        let id = self.intern(beginning);
+        self.families.push((beginning.into(), id));
+        id
+    }
+
+    /// The names that are known, by their ids.
+    pub fn names(&self) -> impl Iterator<Item = (KeyId, &str)> {
+        (0..).map(KeyId).zip(self.names.iter().map(Box::as_ref))
     }
 
     /// From now on every attribute is decoded: some step reads keys that are not known at start.
@@ -89,6 +103,11 @@ impl Keys {
             place = (place + 1) & (self.table.len() - 1);
         }
         None
+    }
+
+    #[inline]
+    fn family(&self, name: &[u8]) -> Option<KeyId> {
+        self.families.iter().find(|(beginning, _)| name.starts_with(beginning.as_bytes())).map(|(_, id)| *id)
     }
 
     pub fn len(&self) -> usize {
@@ -167,7 +186,7 @@ impl<'a> Attributes<'a> {
             return Some(id);
         }
         if !self.keys.keeps_all() {
-            return None;
+            return self.keys.family(name.as_bytes());
         }
         if let Some(id) = self.own_index.get(&name) {
             return Some(*id);
@@ -188,7 +207,7 @@ impl<'a> Attributes<'a> {
                 *mended += u64::from(matches!(name, Cow::Owned(_)));
                 self.key(name)
             }
-            None => None,
+            None => self.keys.family(name),
         }
     }
 
@@ -321,6 +340,22 @@ mod tests {
         assert_eq!((keys.len(), keys.find("")), (1_000, None));
         assert_eq!(keys.intern(""), KeyId(1_000));
         assert_eq!(keys.find(""), Some(KeyId(1_000)));
+    }
+
+    #[test]
+    fn keys_of_a_family_share_an_id_unless_they_have_their_own_or_all_are_kept() {
+        let mut keys = Keys::default();
+        let (own, family) = (keys.intern("cicd.worker.id"), keys.intern_family("cicd."));
+        let mut attributes = Attributes::new(&keys);
+        for (name, expected) in [("cicd.worker.id", Some(own)), ("cicd.new", Some(family)), ("cicd", None), ("x.cicd.", None)] {
+            assert_eq!(attributes.key(name.into()), expected, "{name}");
+            assert_eq!(attributes.key_from_bytes(name.as_bytes(), &mut 0), expected, "{name}");
+        }
+        drop(attributes);
+        keys.keep_all();
+        let mut attributes = Attributes::new(&keys);
+        let id = attributes.key("cicd.new".into()).unwrap();
+        assert_eq!((attributes.name(id), id == family), ("cicd.new", false));
     }
 
     #[test]

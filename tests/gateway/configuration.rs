@@ -49,6 +49,10 @@ fn several_files_and_settings_are_one_configuration() {
     assert!(effective.contains("endpoint: 127.0.0.1:14317"), "{effective}");
     assert_eq!(effective.matches("[redacted]").count(), 2, "{effective}");
     assert!(!effective.contains("sixteen") && !effective.contains("0123456789abcdef"), "{effective}");
+    // What is left out has its default written.
+    for line in ["transport: tcp", "private-key: true", "phone: false", "max_future_skew: 24h", "sources: [span_event, log]"] {
+        assert!(effective.contains(line), "{line} in {effective}");
+    }
     // What is printed is read to the same effect.
     fs::write(directory.path().join("printed.yaml"), &effective).unwrap();
     assert_eq!(printed(directory.path(), &["print-config", "-c", "printed.yaml"]), effective);

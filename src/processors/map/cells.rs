@@ -1,14 +1,18 @@
 //! One value for one column of a row, where the configuration says where it is from.
 
+use std::borrow::Cow;
+
 use super::deployments::status;
 use super::lookup::trimmed;
 use super::origin::language_of;
+use super::rate_limits::limit_type;
+use crate::processors::literal::Literal;
 use crate::signals::Value;
-use crate::signals::attributes::Attributes;
+use crate::signals::attributes::{Attributes, Keys};
 use crate::tables::rows::{Cell, DeploymentRow, ErrorRow, InvocationRow, RateLimitRow};
 use crate::tables::{Column, ColumnType};
 
-/// A number that its column cannot hold.
+/// A number that its column cannot hold, or a word that it does not have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfRange;
 
@@ -24,6 +28,7 @@ impl<'s> Cell<'s> {
             Some(Cell::Double(Some(number))) if number.is_nan() || number < 0.0 => Err(OutOfRange),
             Some(Cell::Long(Some(number))) if number < 0 => Err(OutOfRange),
             Some(Cell::Int(Some(number))) if number < 0 => Err(OutOfRange),
+            Some(Cell::Text(Some(text))) => word(column, text).map(|text| Some(Cell::Text(Some(text)))),
             cell => Ok(cell),
         }
     }
@@ -59,6 +64,45 @@ impl<'s> Cell<'s> {
             ColumnType::String | ColumnType::Date => Cell::Text(None),
         }
     }
+}
+
+/// Whether a column has only the words that the table names.
+pub(super) fn has_words(column: &Column) -> bool {
+    matches!(column.name, "status" | "limit_type")
+}
+
+/// A text as the column has it.
+pub(super) fn word<'s>(column: &Column, text: Cow<'s, str>) -> Result<Cow<'s, str>, OutOfRange> {
+    let word = match column.name {
+        "status" => status(&text),
+        "limit_type" => limit_type(&text),
+        _ => return Ok(text),
+    };
+    word.map(Cow::Borrowed).ok_or(OutOfRange)
+}
+
+/// Whether a sender means this word of a column: in any case, with `-` for `_`.
+pub(super) fn is_word(sent: &str, word: &str) -> bool {
+    let folded = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+    sent.len() == word.len() && sent.bytes().map(folded).eq(word.bytes())
+}
+
+/// What is wrong with a fixed value for a column of the preset: it would make it NULL for ever.
+pub(super) fn check_fixed(column: &Column, value: &Literal) -> Result<(), String> {
+    let keys = Keys::default();
+    let read = matches!(Cell::of(column, &value.to_value(), &Attributes::new(&keys)), Ok(Some(_)));
+    if read { Ok(()) } else { Err(unfit(column.name, column.kind, value)) }
+}
+
+/// The same for an added column.
+pub(super) fn check_added(name: &str, kind: ColumnType, value: &Literal) -> Result<(), String> {
+    let keys = Keys::default();
+    let read = matches!(Cell::read(kind, &value.to_value(), &Attributes::new(&keys)), Ok(Some(_)));
+    if read { Ok(()) } else { Err(unfit(name, kind, value)) }
+}
+
+fn unfit(name: &str, kind: ColumnType, value: &Literal) -> String {
+    format!("expected a `value` of `{name}` that is of its type {kind} and in its range, found {value}")
 }
 
 /// A moment in microseconds since 1970: text as in RFC 3339, or a number since 1970 in the unit that its size tells: the year 5138 is the last
@@ -122,7 +166,7 @@ pub(super) fn set_deployment<'s>(row: &mut DeploymentRow<'s>, column: &str, cell
         ("deployed_by", Cell::Text(text)) => row.deployed_by = text,
         ("code_size_bytes", Cell::Long(number)) => row.code_size_bytes = number,
         ("source_map_size_bytes", Cell::Long(number)) => row.source_map_size_bytes = number,
-        ("status", Cell::Text(text)) => row.status = text.map(status),
+        ("status", Cell::Text(text)) => row.status = text,
         ("rollback_reason", Cell::Text(text)) => row.rollback_reason = text,
         _ => {}
     }

@@ -22,10 +22,12 @@ impl<'r> Lookup<'_, 'r, '_> {
     pub fn client(&self, trusted_hops: usize) -> Client<'r> {
         let mut seen = false;
         for attr in preset::CLIENT {
-            let Some(value) = self.get(attr) else { continue };
-            seen = true;
             let hops = (attr == Attr::HttpHeaderForwardedFor).then_some(trusted_hops);
-            if let Some(address) = self.address_in(value, hops) {
+            let address = self.read(attr, |value| {
+                seen = true;
+                self.address_in(value, hops)
+            });
+            if let Some(address) = address {
                 return Client::Address(address);
             }
         }

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::Pass;
+use super::cells::is_word;
 use super::identity::DerivedId;
 use super::lookup::{Attr, Lookup};
 use super::preset;
@@ -29,7 +30,7 @@ impl<'r> Pass<'_, 'r, '_> {
         let native = self.lookup.id(&preset::DEPLOYMENT_ID).or_else(|| self.lookup.id(&preset::RECORD_ID));
         let row = DeploymentRow {
             version: self.lookup.deployed_version(),
-            status: self.lookup.id(&preset::STATUS).map(status),
+            status: self.word(&preset::STATUS, status),
             ..self.deployment_from_attributes(at)
         };
         self.push_deployment_row(native.as_deref(), row)
@@ -38,7 +39,7 @@ impl<'r> Pass<'_, 'r, '_> {
     /// The span in view is a deployment that ended with it.
     pub(super) fn push_deployment_span(&mut self, span: &Span<'_>, at: Timestamp) -> Result<(), RowsFull> {
         let native = self.lookup.id(&preset::TASK_RUN_ID);
-        let result = self.lookup.id(&preset::TASK_RESULT).map(status);
+        let result = self.word(&preset::TASK_RESULT, status);
         let row = DeploymentRow {
             version: self.lookup.id(&preset::PIPELINE_VERSION),
             status: result.or_else(|| (span.status == StatusCode::Error).then_some(Cow::Borrowed("failed"))),
@@ -77,15 +78,12 @@ impl<'r> Pass<'_, 'r, '_> {
     }
 }
 
-/// The words of the table for those of the conventions; others stay as they are.
-pub fn status(sent: Cow<'_, str>) -> Cow<'_, str> {
+/// The table's word for one of the conventions; the column has no others.
+pub fn status(sent: &str) -> Option<&'static str> {
     const WORDS: [(&str, &[&str]); 3] = [
         ("success", &["success", "succeeded"]),
         ("failed", &["failed", "failure", "error", "timeout", "cancellation"]),
         ("rolled_back", &["rolled_back", "rolledback", "rollback"]),
     ];
-    match WORDS.iter().find(|(_, words)| words.iter().any(|word| sent.eq_ignore_ascii_case(word))) {
-        Some((status, _)) => Cow::Borrowed(status),
-        None => sent,
-    }
+    WORDS.iter().find(|(_, words)| words.iter().any(|word| is_word(sent, word))).map(|(status, _)| *status)
 }

@@ -9,7 +9,7 @@ use super::lookup::Attr;
 use super::preset;
 use super::selection::Facts;
 use crate::processors::Note;
-use crate::signals::{Span, SpanKind, StatusCode, Timestamp};
+use crate::signals::{Span, SpanKind, StatusCode, Timestamp, Value};
 use crate::tables::rows::{InvocationRow, RowsFull};
 
 /// What is known of a failure.
@@ -111,15 +111,15 @@ impl<'r> Pass<'_, 'r, '_> {
     }
 
     pub(super) fn wall_time_ms(&mut self) -> Option<f64> {
-        for attr in preset::WALL_TIME {
-            let Some(value) = self.lookup.get(attr) else { continue };
-            match value.as_f64() {
-                Some(millis) if millis >= 0.0 => return Some(millis),
-                None if !value.is_number() => {}
-                _ => self.tally.note(Note::OutOfRange, 1),
+        let (tally, lookup) = (&mut *self.tally, &self.lookup);
+        let mut read = |value: &Value<'_>| {
+            let millis = value.as_f64().filter(|millis| *millis >= 0.0);
+            if millis.is_none() && value.is_number() {
+                tally.note(Note::OutOfRange, 1);
             }
-        }
-        None
+            millis
+        };
+        preset::WALL_TIME.into_iter().find_map(|attr| lookup.read(attr, &mut read))
     }
 
     /// `faas.time` is no source: it is the schedule.

@@ -34,22 +34,9 @@ attributes! {
     CfRay = "cf-ray",
     CfWorkerVersionId = "cf.worker.version.id",
     CfWorkersVersionMetadataId = "cf.workers_version_metadata.id",
-    CicdActionName = "cicd.pipeline.action.name",
-    CicdPipelineName = "cicd.pipeline.name",
-    CicdPipelineResult = "cicd.pipeline.result",
-    CicdPipelineRunId = "cicd.pipeline.run.id",
-    CicdPipelineRunState = "cicd.pipeline.run.state",
-    CicdPipelineRunUrl = "cicd.pipeline.run.url.full",
-    CicdTaskName = "cicd.pipeline.task.name",
     CicdTaskRunId = "cicd.pipeline.task.run.id",
     CicdTaskRunResult = "cicd.pipeline.task.run.result",
-    CicdTaskRunUrl = "cicd.pipeline.task.run.url.full",
     CicdTaskType = "cicd.pipeline.task.type",
-    CicdSystemComponent = "cicd.system.component",
-    CicdWorkerId = "cicd.worker.id",
-    CicdWorkerName = "cicd.worker.name",
-    CicdWorkerState = "cicd.worker.state",
-    CicdWorkerUrl = "cicd.worker.url.full",
     ClientAddress = "client.address",
     CloudPlatform = "cloud.platform",
     CloudProvider = "cloud.provider",
@@ -127,47 +114,68 @@ attributes! {
     WallTimeMs = "wall_time_ms",
 }
 
+/// How keys begin that only runs of CI/CD pipelines have.
+const PIPELINE: &str = "cicd.";
+
 /// From the key ids of a chain to slots, those of the preset first; made once, when the chain is built.
 #[derive(Debug)]
 pub struct SlotsOfKeys {
-    by_key: Vec<u32>,
+    by_key: Vec<Reading>,
     count: usize,
+}
+
+/// What is read of a key.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    slot: u32,
+    /// The key begins with [`PIPELINE`].
+    of_a_pipeline: bool,
 }
 
 /// The slot of an attribute, of the preset or of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
 
-/// A key that nothing reads.
+/// A key whose value nothing reads.
 const NO_SLOT: u32 = u32::MAX;
 
 impl SlotsOfKeys {
     /// Interns every attribute of the preset, so that it is decoded.
     pub fn intern(keys: &mut Keys) -> SlotsOfKeys {
         let ids: Vec<KeyId> = Attr::ALL.iter().map(|attr| keys.intern(attr.name())).collect();
-        let mut by_key = vec![NO_SLOT; ids.iter().map(|id| id.0 as usize + 1).max().unwrap_or(0)];
+        keys.intern_family(PIPELINE);
+        let mut slots = SlotsOfKeys { by_key: Vec::new(), count: Attr::ALL.len() };
+        slots.grow(keys);
         for (attr, id) in Attr::ALL.iter().zip(ids) {
-            by_key[id.0 as usize] = *attr as u32;
+            slots.by_key[id.0 as usize].slot = *attr as u32;
         }
-        SlotsOfKeys { by_key, count: Attr::ALL.len() }
+        slots
     }
 
     /// The slot of one more key; the preset's own is taken where it reads the key too.
     pub fn intern_also(&mut self, name: &str, keys: &mut Keys) -> Slot {
         let key = keys.intern(name).0 as usize;
-        if self.by_key.len() <= key {
-            self.by_key.resize(key + 1, NO_SLOT);
-        }
-        if self.by_key[key] == NO_SLOT {
-            self.by_key[key] = u32::try_from(self.count).unwrap_or(NO_SLOT);
+        self.grow(keys);
+        let reading = &mut self.by_key[key];
+        if reading.slot == NO_SLOT {
+            reading.slot = u32::try_from(self.count).unwrap_or(NO_SLOT);
             self.count += 1;
         }
-        Slot(self.by_key[key])
+        Slot(reading.slot)
     }
 
-    fn of(&self, key: KeyId) -> Option<usize> {
-        let slot = *self.by_key.get(key.0 as usize)?;
-        (slot != NO_SLOT).then_some(slot as usize)
+    /// One reading for every key that is known.
+    fn grow(&mut self, keys: &Keys) {
+        let new = keys.names().skip(self.by_key.len());
+        self.by_key.extend(new.map(|(_, name)| Reading { slot: NO_SLOT, of_a_pipeline: name.starts_with(PIPELINE) }));
+    }
+
+    fn of(&self, key: KeyId, attributes: &Attributes<'_>) -> Reading {
+        match self.by_key.get(key.0 as usize) {
+            Some(reading) => *reading,
+            // A key of this request only, where all are kept.
+            None => Reading { slot: NO_SLOT, of_a_pipeline: attributes.name(key).starts_with(PIPELINE) },
+        }
     }
 }
 
@@ -184,6 +192,8 @@ struct Owner<'r, 'a> {
     /// Epoch and place in `list`; of another epoch is absent.
     places: Vec<(u32, u32)>,
     epoch: u32,
+    /// It has a key that begins with [`PIPELINE`].
+    runs_a_pipeline: bool,
 }
 
 /// The place of a key that stands twice with different values.
@@ -191,7 +201,7 @@ const REPEATED: u32 = u32::MAX;
 
 impl<'r, 'a> Owner<'r, 'a> {
     fn new(slots: &SlotsOfKeys) -> Owner<'r, 'a> {
-        Owner { list: &[], places: vec![(0, 0); slots.count], epoch: 0 }
+        Owner { list: &[], places: vec![(0, 0); slots.count], epoch: 0, runs_a_pipeline: false }
     }
 
     /// Returns how many keys stood twice with different values.
@@ -199,10 +209,16 @@ impl<'r, 'a> Owner<'r, 'a> {
         let list = attributes.of(run);
         self.list = list;
         self.epoch += 1;
+        self.runs_a_pipeline = false;
         let mut repeated = 0;
         for (place, attribute) in list.iter().enumerate() {
-            let Some(slot) = slots.of(attribute.key) else { continue };
-            if is_absent(&attribute.value) {
+            let Reading { slot, of_a_pipeline } = slots.of(attribute.key, attributes);
+            if (slot == NO_SLOT && !of_a_pipeline) || is_absent(&attribute.value) {
+                continue;
+            }
+            self.runs_a_pipeline |= of_a_pipeline;
+            let slot = slot as usize;
+            if slot >= self.places.len() {
                 continue;
             }
             let (epoch, first) = self.places[slot];
@@ -321,6 +337,16 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
         self.record.get(attr).or_else(|| self.scope.get(attr)).or_else(|| self.resource.get(attr))
     }
 
+    /// What is read of the value on the record, else of that on its scope, else of that on its resource.
+    pub fn read<T>(&self, attr: Attr, mut read: impl FnMut(&'r Value<'a>) -> Option<T>) -> Option<T> {
+        [&self.record, &self.scope, &self.resource].into_iter().find_map(|owner| read(owner.get(attr)?))
+    }
+
+    /// Whether record, scope or resource has a key that only runs of CI/CD pipelines have.
+    pub fn runs_a_pipeline(&self) -> bool {
+        self.record.runs_a_pipeline || self.scope.runs_a_pipeline || self.resource.runs_a_pipeline
+    }
+
     /// The value on the event in view if it is asked for, else on the record, else on its scope, else on its resource.
     pub fn at(&self, slot: Slot, in_event: bool) -> Option<&'r Value<'a>> {
         let event = if in_event { self.event.at(slot) } else { None };
@@ -348,12 +374,17 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
 
     /// The first value of a list of sources, as trimmed text that is not empty.
     pub fn id(&self, sources: &[Attr]) -> Option<Cow<'r, str>> {
-        sources.iter().find_map(|attr| self.get(*attr).and_then(|value| trimmed(value.as_str_text(self.attributes())?)))
+        sources.iter().find_map(|attr| self.read(*attr, |value| self.id_in(value)))
+    }
+
+    /// The value as trimmed text that is not empty.
+    pub fn id_in(&self, value: &'r Value<'a>) -> Option<Cow<'r, str>> {
+        trimmed(value.as_str_text(self.attributes())?)
     }
 
     /// The text of a header, which may be a list: its first element.
-    pub fn first_text(&self, attr: Attr) -> Option<Cow<'r, str>> {
-        self.get(attr).and_then(|value| value.strings(self.attributes()).next()).and_then(trimmed)
+    pub fn first_text_in(&self, value: &'r Value<'a>) -> Option<Cow<'r, str>> {
+        value.strings(self.attributes()).next().and_then(trimmed)
     }
 
     /// The text of a value on the event in view.
@@ -366,15 +397,15 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
     }
 
     pub fn int(&self, attr: Attr) -> Option<i64> {
-        self.get(attr).and_then(Value::as_i64)
+        self.read(attr, Value::as_i64)
     }
 
     pub fn number(&self, attr: Attr) -> Option<f64> {
-        self.get(attr).and_then(Value::as_f64)
+        self.read(attr, Value::as_f64)
     }
 
     pub fn flag(&self, attr: Attr) -> Option<bool> {
-        self.get(attr).and_then(Value::as_bool)
+        self.read(attr, Value::as_bool)
     }
 
     /// Whether a value reads as exactly this text.

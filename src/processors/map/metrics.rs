@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cells::{set_deployment, set_error, set_invocation, set_rate_limit};
+use super::cells::{check_added, check_fixed, set_deployment, set_error, set_invocation, set_rate_limit};
 use super::identity::Fields;
 use super::lookup::find;
 use super::sources::Current;
@@ -37,14 +37,38 @@ use crate::tables::{Column, ColumnType, Schemas, Table};
 
 /// From the points of one metric to rows of one table.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "WrittenRule")]
 pub struct MetricRuleConfig {
-    /// The metric's name as the SDK sends it.
     pub metric: String,
     pub table: TableName,
+    pub columns: BTreeMap<String, SourceConfig>,
+}
+
+/// A rule as it is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WrittenRule {
+    /// The metric's name as the SDK sends it.
+    metric: String,
+    table: TableName,
     /// Sources of columns; those not named are read as from a log.
     #[serde(default)]
-    pub columns: BTreeMap<String, SourceConfig>,
+    columns: BTreeMap<String, SourceConfig>,
+}
+
+impl TryFrom<WrittenRule> for MetricRuleConfig {
+    type Error = String;
+
+    /// Columns that the configuration adds are not known yet: [`MetricRule::new`] looks at them.
+    fn try_from(WrittenRule { metric, table, columns }: WrittenRule) -> Result<MetricRuleConfig, String> {
+        for (name, source) in &columns {
+            let column = Table::from(table).columns().iter().find(|column| column.name == name);
+            if let (Some(column), SourceConfig::Value(value)) = (column.filter(|column| !is_filled(column)), source) {
+                check_fixed(column, value)?;
+            }
+        }
+        Ok(MetricRuleConfig { metric, table, columns })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -116,9 +140,13 @@ impl MetricRule {
         let mut rule = MetricRule { metric: config.metric.clone(), table, columns: Vec::new(), added: Vec::new() };
         let added: Vec<(&str, ColumnType)> = added_fields(table, &schemas[table.index()]).collect();
         for (name, source) in &config.columns {
-            let source = Source::new(source, keys);
             if let Some(place) = added.iter().position(|(added, _)| added == name) {
-                rule.added.push((place, added[place].1, source));
+                let kind = added[place].1;
+                if let SourceConfig::Value(value) = source {
+                    let unfit = |reason| MapError::UnfitValue { metric: config.metric.clone(), reason };
+                    check_added(name, kind, value).map_err(unfit)?;
+                }
+                rule.added.push((place, kind, Source::new(source, keys)));
                 continue;
             }
             let column = table.columns().iter().find(|column| column.name == name).ok_or_else(|| {
@@ -129,7 +157,7 @@ impl MetricRule {
             if is_filled(column) {
                 return Err(MapError::FilledColumn { metric: config.metric.clone(), column: column.name, table: table.name() });
             }
-            rule.columns.push((column, source));
+            rule.columns.push((column, Source::new(source, keys)));
         }
         Ok(rule)
     }
@@ -202,22 +230,14 @@ impl<'r, 'a> Pass<'_, 'r, 'a> {
         let mut cells = Vec::with_capacity(rule.columns.len());
         for (column, source) in &rule.columns {
             let cell = source.read(sample, attributes).map_or(Ok(None), |value| Cell::of(column, value, attributes));
-            match cell {
-                Ok(cell) => cells.push((column.name, cell.unwrap_or(Cell::null(column.kind)))),
-                Err(_) => self.tally.note(Note::OutOfRange, 1),
-            }
+            self.tally.note(Note::OutOfRange, u64::from(cell.is_err()));
+            cells.push((column.name, cell.ok().flatten().unwrap_or(Cell::null(column.kind))));
         }
         let mut added = Vec::with_capacity(rule.added.len());
         for (place, kind, source) in &rule.added {
             let cell = source.read(sample, attributes).map_or(Ok(None), |value| Cell::read(*kind, value, attributes));
-            added.push((
-                *place,
-                cell.unwrap_or_else(|_| {
-                    self.tally.note(Note::OutOfRange, 1);
-                    None
-                })
-                .unwrap_or(Cell::null(*kind)),
-            ));
+            self.tally.note(Note::OutOfRange, u64::from(cell.is_err()));
+            added.push((*place, cell.ok().flatten().unwrap_or(Cell::null(*kind))));
         }
         match rule.table {
             Table::Invocations => {

@@ -18,7 +18,7 @@ impl<'r> Lookup<'_, 'r, '_> {
     /// The function's name; `otherwise` is the name of the invocation's span, the last source.
     pub fn function_id(&self, otherwise: Option<&'r str>) -> Option<Cow<'r, str>> {
         self.id(&preset::FUNCTION)
-            .or_else(|| preset::RESOURCE_ID.into_iter().find_map(|attr| self.id(&[attr]).and_then(function_of_resource)))
+            .or_else(|| self.part(preset::RESOURCE_ID, function_of_resource))
             .or_else(|| self.id(&preset::SERVICE))
             .or_else(|| otherwise.and_then(|name| trimmed(Cow::Borrowed(name))))
     }
@@ -55,17 +55,28 @@ impl<'r> Lookup<'_, 'r, '_> {
 
     /// Where it ran. `earth` is what Workers SDKs say for anywhere.
     pub fn region(&self) -> Option<Cow<'r, str>> {
-        self.id(&preset::REGION)
-            .filter(|region| region != "earth")
+        let region = |attr| self.read(attr, |value| self.id_in(value).filter(|region| region != "earth"));
+        preset::REGION
+            .into_iter()
+            .find_map(region)
             .or_else(|| self.id(&preset::INVOKED_REGION))
-            .or_else(|| preset::RESOURCE_ID.into_iter().find_map(|attr| arn_part(self.id(&[attr])?, ARN_REGION)))
+            .or_else(|| self.part(preset::RESOURCE_ID, |id| arn_part(id, ARN_REGION)))
             .or_else(|| self.id(&preset::VERCEL_REGION))
+    }
+
+    /// The first part that is found in an id.
+    fn part(
+        &self,
+        sources: impl IntoIterator<Item = Attr>,
+        part: impl Fn(Cow<'r, str>) -> Option<Cow<'r, str>>,
+    ) -> Option<Cow<'r, str>> {
+        sources.into_iter().find_map(|attr| self.read(attr, |value| part(self.id_in(value)?)))
     }
 
     /// The data centre that took the request. A Cloudflare ray id ends in it: `8f2b1c9d0e3a4b5c-LHR`.
     pub fn colo(&self) -> Option<Cow<'r, str>> {
         self.id(&preset::COLO)
-            .or_else(|| preset::RAY.into_iter().find_map(|attr| self.first_text(attr).and_then(colo_of_ray)))
+            .or_else(|| preset::RAY.into_iter().find_map(|attr| self.read(attr, |value| colo_of_ray(self.first_text_in(value)?))))
             .or_else(|| self.id(&preset::EDGE_REGION))
     }
 }

@@ -194,11 +194,15 @@ const RATE_LIMITS: &[ColumnSources] = &[
         &[Said("log time"), Said("observed time"), Said("time of receipt, counted")],
         "of an answer of 429 the invocation's start",
     ),
-    column("limit_type", &[Of(&LIMIT_TYPE)], ""),
+    column(
+        "limit_type",
+        &[Of(&LIMIT_TYPE)],
+        "`per_ip`, `per_function` or `global`; another word is NULL and counted; NULL of an answer of 429",
+    ),
     column(
         "limit_value",
-        &[Of(&[LIMIT]), Part(&[LIMIT_HEADER], "of an answer of 429; its number before `,` or `;`")],
-        "0 to 2 147 483 647, else NULL and counted",
+        &[Of(&[LIMIT])],
+        "of an answer of 429 only the number before `,` or `;` in `http.response.header.x-ratelimit-limit`; 0 to 2 147 483 647, else NULL and counted",
     ),
     column("region", REGION_SOURCES, REGION_REMARK),
     column("colo", COLO_SOURCES, ""),
@@ -226,7 +230,7 @@ const DEPLOYMENTS: &[ColumnSources] = &[
         "status",
         &[Of(&STATUS)],
         "of a pipeline's task `cicd.pipeline.task.run.result`, then `failed` where its status is ERROR; `succeeded` is `success`, `failure`, `error`, \
-         `timeout`, `cancellation` are `failed`, `rollback` is `rolled_back`",
+         `timeout`, `cancellation` are `failed`, `rollback` is `rolled_back`; another word is NULL and counted",
     ),
     column("rollback_reason", &[Of(&ROLLBACK_REASON)], "keeps its spaces"),
     DATE,

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::Pass;
+use super::cells::is_word;
 use super::identity::Fields;
 use super::lookup::Attr;
 use super::preset;
@@ -44,8 +45,9 @@ impl<'r> Pass<'_, 'r, '_> {
             function_id: invocation.function_id.as_deref().map(Cow::Borrowed),
             client_ip: invocation.client_ip.as_deref().map(Cow::Borrowed),
             occurred_at: invocation.started_at,
-            limit_type: self.lookup.id(&preset::LIMIT_TYPE),
-            limit_value: self.limit(preset::LIMIT).or_else(|| self.limit_in_header()),
+            // What refused the request is not known, only that it was; a header may tell how many are allowed.
+            limit_type: None,
+            limit_value: self.limit_in_header(),
             region: invocation.region.as_deref().map(Cow::Borrowed),
             colo: invocation.colo.as_deref().map(Cow::Borrowed),
             added: Vec::new(),
@@ -61,7 +63,7 @@ impl<'r> Pass<'_, 'r, '_> {
             function_id: self.lookup.function_id(None),
             client_ip: self.client_ip(),
             occurred_at: at.micros(),
-            limit_type: self.lookup.id(&preset::LIMIT_TYPE),
+            limit_type: self.word(&preset::LIMIT_TYPE, limit_type),
             limit_value: self.limit(preset::LIMIT),
             region: self.lookup.region(),
             colo: self.lookup.colo(),
@@ -90,6 +92,11 @@ impl<'r> Pass<'_, 'r, '_> {
         }
         within
     }
+}
+
+/// What a limit is for; the column has no other words.
+pub fn limit_type(sent: &str) -> Option<&'static str> {
+    ["per_ip", "per_function", "global"].into_iter().find(|word| is_word(sent, word))
 }
 
 fn limit_without_span(fields: Fields, row: &RateLimitRow<'_>) -> Fields {

@@ -50,8 +50,6 @@ pub const TRIGGERED_KINDS: [SpanKind; 3] = [SpanKind::Consumer, SpanKind::Intern
 pub const PLATFORMS: [&str; 6] =
     ["aws_lambda", "azure_functions", "azure.functions", "gcp_cloud_functions", "alibaba_cloud_fc", "tencent_cloud_scf"];
 
-const CICD: std::ops::RangeInclusive<usize> = Attr::CicdActionName as usize..=Attr::CicdWorkerUrl as usize;
-
 impl<'r> Lookup<'_, 'r, '_> {
     pub fn native_id(&self) -> Option<NativeId<'r>> {
         if let Some(id) = self.id(&preset::INVOCATION_ID) {
@@ -96,8 +94,7 @@ impl<'r> Lookup<'_, 'r, '_> {
         // Lambda's span for one message of a batch, below the span of the invocation.
         let takes_a_message =
             span.kind == SpanKind::Consumer && self.has(Attr::FaasTrigger) && !has_own_id && self.cold_start().is_none();
-        let runs_a_pipeline = Attr::ALL[CICD].iter().any(|attr| self.has(*attr));
-        inner || calls_a_function || starts_an_instance || takes_a_message || runs_a_pipeline
+        inner || calls_a_function || starts_an_instance || takes_a_message || self.runs_a_pipeline()
     }
 
     /// Whether it started an instance; `None` where nothing says so.

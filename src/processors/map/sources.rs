@@ -20,7 +20,7 @@ mod config;
 
 use std::borrow::Cow;
 
-use super::cells::{OutOfRange, set_deployment, set_error, set_invocation, set_rate_limit};
+use super::cells::{OutOfRange, has_words, set_deployment, set_error, set_invocation, set_rate_limit, word};
 use super::lookup::{Attr, Slot, SlotsOfKeys, trimmed};
 use super::metrics::OneOrMore;
 use super::{MapError, Pass};
@@ -245,6 +245,8 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         let ColumnSources { column, origin, keeps_preset } = source;
         let found = if column.raw == Raw::Address {
             self.sent_address(origin).map(|address| Cell::Text(Some(address)))
+        } else if has_words(column) {
+            self.sent_word(column, origin, in_event)
         } else if column.kind == ColumnType::String {
             let keeps_spaces = matches!(column.name, "error_message" | "stack_trace" | "rollback_reason");
             self.sent_text(origin, in_event, keeps_spaces).map(|text| Cell::Text(Some(text)))
@@ -274,6 +276,19 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
                 self.tally.note(Note::OutOfRange, 1);
                 None
             })
+        })
+    }
+
+    /// The first text that is one of the column's words. Another is counted, and no value.
+    fn sent_word<'s>(&mut self, column: &Column, origin: &Origin, in_event: bool) -> Option<Cell<'s>>
+    where
+        'r: 's,
+    {
+        let sent = self.sent_number(origin, in_event, |value, attributes| Cell::of(column, value, attributes));
+        sent.or_else(|| {
+            let word = word(column, self.field(origin.field?)?);
+            self.tally.note(Note::OutOfRange, u64::from(word.is_err()));
+            word.ok().map(|text| Cell::Text(Some(text)))
         })
     }
 

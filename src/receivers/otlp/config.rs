@@ -40,7 +40,7 @@ pub struct GrpcConfig {
     #[schemars(with = "String")]
     pub endpoint: Address,
     /// `tcp` or `unix`; need not be said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub transport: Option<Transport>,
     /// In MiB, 1 to 1024, before and after inflating. Default 64.
     #[serde(deserialize_with = "mebibytes", serialize_with = "in_mebibytes")]
@@ -92,7 +92,7 @@ pub struct HttpConfig {
     #[schemars(with = "String")]
     pub endpoint: Address,
     /// `tcp` or `unix`; need not be said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub transport: Option<Transport>,
     /// In bytes or with a unit, 1 KiB to 1 GiB, before and after inflating. Default 64 MiB.
     pub max_request_body_size: BodyLimit,
@@ -181,7 +181,7 @@ impl Default for GrpcConfig {
     fn default() -> GrpcConfig {
         GrpcConfig {
             endpoint: SocketAddr::from((Ipv4Addr::LOCALHOST, 4317)).into(),
-            transport: None,
+            transport: Some(Transport::Tcp),
             max_recv_msg_size_mib: BodyLimit::DEFAULT,
             max_concurrent_streams: 256,
             read_buffer_size: BufferSize::DEFAULT,
@@ -198,7 +198,7 @@ impl Default for HttpConfig {
     fn default() -> HttpConfig {
         HttpConfig {
             endpoint: SocketAddr::from((Ipv4Addr::LOCALHOST, 4318)).into(),
-            transport: None,
+            transport: Some(Transport::Tcp),
             max_request_body_size: BodyLimit::DEFAULT,
             cors: CorsConfig::default(),
             read_header_timeout: Span::seconds(60),
@@ -235,14 +235,14 @@ fn named<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer:
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Protocols, D::Error> {
-    let Some(protocols) = Option::<Protocols>::deserialize(deserializer)? else { return Err(none_named()) };
-    let grpc = protocols.grpc.as_ref().map(|grpc| ("grpc", &grpc.endpoint, grpc.transport));
-    let http = protocols.http.as_ref().map(|http| ("http", &http.endpoint, http.transport));
+    let Some(mut protocols) = Option::<Protocols>::deserialize(deserializer)? else { return Err(none_named()) };
+    let grpc = protocols.grpc.as_mut().map(|grpc| ("grpc", &grpc.endpoint, &mut grpc.transport));
+    let http = protocols.http.as_mut().map(|http| ("http", &http.endpoint, &mut http.transport));
     if grpc.is_none() && http.is_none() {
         return Err(none_named());
     }
     for (protocol, endpoint, transport) in [grpc, http].into_iter().flatten() {
-        match (transport, endpoint) {
+        match (*transport, endpoint) {
             (Some(Transport::Unix), Address::Tcp(_)) => {
                 let message =
                     format!("expected a path such as /run/floe.sock as `{protocol}.endpoint`, because its transport is unix");
@@ -252,7 +252,8 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Protocols,
                 let message = format!("expected an address and a port as `{protocol}.endpoint`, because its transport is tcp");
                 return Err(de::Error::custom(message));
             }
-            _ => {}
+            (_, Address::Tcp(_)) => *transport = Some(Transport::Tcp),
+            (_, Address::Unix(_)) => *transport = Some(Transport::Unix),
         }
     }
     Ok(protocols)

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::error::did_you_mean;
 use crate::processors::literal::Literal;
+use crate::processors::map::cells::{check_added, check_fixed};
 use crate::processors::map::metrics::OneOrMore;
-use crate::signals::Value;
-use crate::signals::attributes::{Attributes, Keys};
 use crate::tables::added::is_name;
-use crate::tables::rows::Cell;
 use crate::tables::{Additions, Column, ColumnType, Table};
 
 /// Added columns of one table.
@@ -164,7 +162,7 @@ impl ColumnConfig {
         if self.field.is_some() && kind != ColumnType::String {
             return Err(format!("`{name}` is filled from a `field`, which is text, expected `type: string`, found {kind}"));
         }
-        self.check_value(name, kind, |value, attributes| matches!(Cell::read(kind, value, attributes), Ok(Some(_))))
+        self.value.as_ref().map_or(Ok(()), |value| check_added(name, kind, value))
     }
 
     /// What is wrong with it for a column of the preset.
@@ -173,24 +171,7 @@ impl ColumnConfig {
             let name = column.name;
             return Err(format!("`{}` has a column `{name}` with a type of its own: leave `type` out", table.name()));
         }
-        self.check_value(column.name, column.kind, |value, attributes| matches!(Cell::of(column, value, attributes), Ok(Some(_))))
-    }
-
-    /// A fixed value that its column cannot hold would make it NULL for ever.
-    fn check_value(
-        &self,
-        name: &str,
-        kind: ColumnType,
-        fits: impl Fn(&Value<'_>, &Attributes<'_>) -> bool,
-    ) -> Result<(), String> {
-        let keys = Keys::default();
-        let attributes = Attributes::new(&keys);
-        match &self.value {
-            Some(value) if !fits(&value.to_value(), &attributes) => {
-                Err(format!("expected a `value` of `{name}` that is of its type {kind} and in its range, found {value}"))
-            }
-            _ => Ok(()),
-        }
+        self.value.as_ref().map_or(Ok(()), |value| check_fixed(column, value))
     }
 }
 

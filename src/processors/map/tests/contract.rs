@@ -154,6 +154,8 @@ fn sample(kind: ColumnType, column: &str, number: usize, key: &str) -> (KeyValue
         ColumnType::Boolean => (attr(key, number.is_multiple_of(2)), number.is_multiple_of(2).to_string()),
         ColumnType::Long | ColumnType::Int => (attr(key, i64::from(small)), small.to_string()),
         ColumnType::Double => (attr(key, f64::from(small) + 0.5), format!("{small}.5")),
+        _ if column == "status" => (attr(key, "failure"), "failed".to_owned()),
+        _ if column == "limit_type" => (attr(key, "per-function"), "per_function".to_owned()),
         _ if column == "client_ip" => {
             let address = format!("203.0.113.{small}");
             (attr(key, address.as_str()), address)

@@ -50,10 +50,20 @@ fn the_id_of_a_deployment_is_no_version_of_it() {
 
 #[test]
 fn the_words_of_the_conventions_become_those_of_the_table() {
-    for (sent, expected) in [("succeeded", "success"), ("success", "success"), ("failed", "failed"), ("pending", "pending")] {
+    let cases = [
+        ("succeeded", "success", 0),
+        ("success", "success", 0),
+        ("failed", "failed", 0),
+        ("Rolled-Back", "rolled_back", 0),
+        ("pending", "NULL", 1),
+    ];
+    for (sent, expected, counted) in cases {
         let mapped = map_logs(&[], vec![named(log(9, "", &[attr("deployment.status", sent)]), "faas.deployment")]);
         row(&mapped, &[("status", expected)]);
+        assert_eq!(mapped.tally.noted(Note::OutOfRange), counted, "{sent}");
     }
+    let pending = named(log(9, "", &[attr("deployment.status", "pending")]), "faas.deployment");
+    row(&map_logs(&[attr("deployment.status", "success")], vec![pending]), &[("status", "success")]);
 }
 
 #[test]

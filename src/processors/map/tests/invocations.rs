@@ -120,7 +120,15 @@ fn a_batch_of_messages_is_one_invocation() {
 fn calls_pipelines_and_init_are_no_invocations() {
     let handler = attr("cloudflare.handler_type", "fetch");
     alone(CLIENT, &[handler.clone(), attr("faas.invoked_name", "other")], false);
-    alone(SERVER, &[attr("faas.trigger", "http"), attr("cicd.pipeline.name", "release")], false);
+    for key in ["cicd.pipeline.name", "cicd.pipeline.run.queue", "cicd.of.tomorrow"] {
+        alone(SERVER, &[attr("faas.trigger", "http"), attr(key, "release")], false);
+        ids(&map_spans(&[attr(key, "release")], vec![span(1, SERVER, &[attr("faas.trigger", "http")])]), &[]);
+    }
+    // Two keys of the family are no key that stands twice.
+    let mapped = map_spans(&[], vec![span(1, SERVER, &[attr("faas.trigger", "http"), attr("cicd.a", "1"), attr("cicd.b", "2")])]);
+    assert_eq!((mapped.tally.unmapped, mapped.tally.noted(Note::RepeatedKey)), (1, 0));
+    alone(SERVER, &[attr("faas.trigger", "http"), attr("cicd.pipeline.name", ""), attr("x.cicd.pipeline", "1")], true);
+    alone(SERVER, &[attr("faas.trigger", "http"), attr("cicd", "1")], true);
     let mut init = invocation(&[]);
     "init lambda".clone_into(&mut init.name);
     ids(&map_spans(&[], vec![init]), &[]);

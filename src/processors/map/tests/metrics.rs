@@ -100,6 +100,8 @@ fn every_column_of_every_table_can_have_a_source() {
         for column in table.columns().iter().filter(|column| !filled.contains(&column.name)) {
             let value = match column.kind {
                 crate::tables::ColumnType::Boolean => "false",
+                crate::tables::ColumnType::String if column.name == "limit_type" => "global",
+                crate::tables::ColumnType::String if column.name == "status" => "failed",
                 crate::tables::ColumnType::String => "text",
                 _ => "5",
             };
@@ -147,6 +149,27 @@ fn a_rule_for_a_column_that_is_not_there_is_refused() {
     assert!(unknown.contains("`limit`") && unknown.contains("limit_value"), "{unknown}");
     assert!(refused("{ occurred_at: { value: 1 } }").contains("leave it out"));
     assert!(refused("{ date: { value: 1 } }").contains("leave it out"));
+}
+
+#[test]
+fn a_fixed_value_of_a_rule_has_to_fit_its_column() {
+    let rule = |column: &str| format!("metrics:\n  - metric: hits\n    table: rate_limits\n    columns: {{ {column} }}\n");
+    for column in ["limit_value: { value: many }", "limit_value: { value: -1 }", "limit_type: { value: per_user }"] {
+        let error = serde_saphyr::from_str::<MapConfig>(&rule(column)).unwrap_err().to_string();
+        assert!(error.contains("in its range, found ") && error.contains("line 2"), "{error}");
+    }
+    let added = format!("columns: {{ rate_limits: {{ hits: {{ type: long }} }} }}\n{}", rule("hits: { value: some }"));
+    let error = Mapping::new(&config(&added), KEY, &mut Keys::default()).unwrap_err().to_string();
+    assert!(error.contains("the rule for the metric `hits`: expected a `value` of `hits`"), "{error}");
+    config(&rule("limit_value: { value: 7 }, limit_type: { value: Per-IP }"));
+}
+
+#[test]
+fn a_value_out_of_range_is_null_whatever_the_preset_reads() {
+    let rule = "metrics: [{ metric: rate_limit.hits, table: rate_limits, columns: { limit_value: { attribute: limit } } }]";
+    let mapped = map_metric(&config(rule), sum(DELTA, vec![point(1, &[attr("limit", -1), attr("rate_limit.limit", 9)])]));
+    check(&mapped.only(Table::RateLimits)["limit_value"], "NULL");
+    assert_eq!(mapped.tally.noted(Note::OutOfRange), 1);
 }
 
 #[test]

@@ -46,6 +46,17 @@ fn a_limit_that_the_column_cannot_hold_is_null_and_counted() {
 }
 
 #[test]
+fn the_kinds_of_limits_are_those_of_the_table() {
+    let cases =
+        [("per_ip", "per_ip", 0), ("PER-FUNCTION", "per_function", 0), (" global ", "global", 0), ("per_user", "NULL", 1)];
+    for (sent, expected, counted) in cases {
+        let mapped = map_logs(&[], vec![event(&[attr("rate_limit.type", sent)])]);
+        row(&mapped, &[("limit_type", expected)]);
+        assert_eq!(mapped.tally.noted(Note::OutOfRange), counted, "{sent}");
+    }
+}
+
+#[test]
 fn an_answer_of_429_is_a_rate_limit_of_the_server() {
     let limited = |kind: i32, header: Option<KeyValue>| {
         let mut sent = span(1, kind, &[attr("cloudflare.handler_type", "fetch"), attr("http.response.status_code", 429)]);
@@ -56,6 +67,14 @@ fn an_answer_of_429_is_a_rate_limit_of_the_server() {
     let mapped = limited(SERVER, None);
     row(&mapped, &[("limit_type", "NULL"), ("limit_value", "NULL"), ("occurred_at", &at)]);
     check(mapped.invocation("success"), "true");
+    // What it says of its own limits is of others, or of another time.
+    let says = [
+        attr("cloudflare.handler_type", "fetch"),
+        attr("http.response.status_code", 429),
+        attr("rate_limit.type", "per_ip"),
+        attr("rate_limit.limit", 7),
+    ];
+    row(&map_spans(&says[2..], vec![span(1, SERVER, &says)]), &[("limit_type", "NULL"), ("limit_value", "NULL")]);
     let header = |value: &str| Some(attr("http.response.header.x-ratelimit-limit", &[value][..]));
     row(&limited(SERVER, header("100, 100;w=60")), &[("limit_value", "100")]);
     row(&limited(SERVER, header("many")), &[("limit_value", "NULL")]);

@@ -130,6 +130,26 @@ fn typed_values_are_read_leniently() {
 }
 
 #[test]
+fn what_the_record_says_wrong_its_resource_may_say_right() {
+    let cases = [
+        ("cloud.region", "earth", "eu-west-1", "region", "eu-west-1"),
+        ("client.address", "client.example.com", "203.0.113.7", "client_ip", "203.0.113.7"),
+        ("faas.coldstart", "perhaps", "true", "cold_start", "true"),
+        ("faas.mem_usage", "70 MB", "70", "memory_used_bytes", "70"),
+        ("http.response.status_code", "-", "503", "error_type", "503"),
+        ("cf-ray", "8f2b1c9d0e3a4b5c", "8f2b1c9d0e3a4b5c-LHR", "colo", "LHR"),
+        ("cloud.resource_id", "arn:aws:lambda:eu-west-1:1", "arn:aws:lambda:eu-west-1:1:function:f", "function_id", "f"),
+    ];
+    for (key, wrong, right, column, expected) in cases {
+        let mapped = map_spans(&[attr(key, right)], vec![invocation(&[attr(key, wrong)])]);
+        assert_eq!(mapped.invocation(column), expected, "{key}");
+    }
+    // `earth` is no place, and then the next source is asked.
+    let elsewhere = [attr("cloud.region", "earth"), attr("vercel.region", "fra1")];
+    check(map_spans(&elsewhere[..1], vec![invocation(&elsewhere)]).invocation("region"), "fra1");
+}
+
+#[test]
 fn numbers_that_no_column_holds_are_null_and_counted() {
     for sent in [attr("faas.mem_usage", f64::NAN), attr("faas.mem_usage", f64::INFINITY), attr("faas.mem_usage", "1e40")] {
         let mapped = map_spans(&[], vec![invocation(std::slice::from_ref(&sent))]);

@@ -183,6 +183,20 @@ fn a_fixed_value_has_to_fit_its_column() {
 }
 
 #[test]
+fn words_of_a_table_are_asked_for_until_one_is_found() {
+    let rule = columns("{ deployments: { status: { attribute: [app.state, app.result], field: name } } }");
+    let status = |attributes: &[KeyValue]| {
+        let mapped = map_logs_with(&rule, &[], vec![named(log(9, "", attributes), "faas.deployment")]);
+        (mapped.only(Table::Deployments)["status"].clone(), mapped.tally.noted(Note::OutOfRange))
+    };
+    assert_eq!(status(&[attr("app.state", "failure")]), ("failed".to_owned(), 0));
+    assert_eq!(status(&[attr("app.state", "on its way"), attr("app.result", "Success")]), ("success".to_owned(), 1));
+    assert_eq!(status(&[]), ("NULL".to_owned(), 1));
+    refused("columns: { deployments: { status: { value: done } } }", &["`status`", "in its range", "done"]);
+    refused("columns: { rate_limits: { limit_type: { value: per_user } } }", &["`limit_type`", "per_user"]);
+}
+
+#[test]
 fn a_refusal_names_the_line() {
     refused("columns:\n  invocations:\n    version: { value: 1 }\n    hour: { value: 1 }\n", &["line 4"]);
 }
