@@ -141,7 +141,7 @@ impl Gateway {
         let broken = tokio::select! {
             () = stop => false,
             error = self.wal.broken() => {
-                tracing::error!(%error, "the log cannot be synced");
+                tracing::error!(%error, "the log is broken");
                 true
             }
             never = readiness::watch(&self.wal, &self.health) => match never {},

@@ -426,8 +426,8 @@ impl Wal {
         self.shared.lock().ledger()
     }
 
-    /// Waits until a sync fails: nobody knows what is on the disk, nothing is acknowledged any more, and the process has to end with exit code 74
-    /// (rule 3). Waits for ever while the log is well.
+    /// Waits until a sync fails, or the log's thread panics: nobody knows what is on the disk, nothing is acknowledged any more, and the process has
+    /// to end with exit code 74 (rule 3). Waits for ever while the log is well.
     pub async fn broken(&self) -> Arc<io::Error> {
         let mut broken = self.broken.clone();
         let failed = broken.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());

@@ -33,7 +33,8 @@ use uuid::Uuid;
 
 use super::Position;
 use super::frame::{Fields, length, put_bytes};
-use super::segment::{ReadAhead, UNFINISHED};
+use super::journal::Facts;
+use super::segment::{self, ReadAhead, UNFINISHED};
 use super::storage::{Disk, LogFile, Storage};
 
 pub use handle::LetterFile;
@@ -73,6 +74,8 @@ pub struct Letter {
 pub enum LettersError {
     #[error("there is no file of dead letters {file}; `floe replay --list` names them")]
     Unknown { file: Uuid },
+    #[error("{file} was replayed already, and its rows are in the log; what is left of the file is removed at the next start")]
+    Replayed { file: Uuid },
     #[error("{} is damaged at byte {at}: nothing of it was replayed; restore it, or move it away to give its rows up", path.display())]
     Damaged { path: PathBuf, at: u64 },
     #[error("{} was written in version {found} of its format, this program reads version {VERSION}", path.display())]
@@ -132,12 +135,37 @@ pub(super) fn list(storage: &dyn Storage, directory: &Path) -> io::Result<Vec<(L
 }
 
 /// Copies the files that count to another log's directory.
-pub(super) fn copy_all(directory: &Path, target: &Path) -> io::Result<()> {
-    for (letters, kind) in list(&Disk, directory)?.into_iter().filter(|(_, kind)| *kind == Kind::Letters) {
-        std::fs::create_dir_all(target.join(DIRECTORY))?;
-        std::fs::copy(letters.path(directory, kind), letters.path(target, kind))?;
+pub(super) fn copy_all(directory: &Path, target: &Path, facts: &Facts) -> io::Result<()> {
+    let is_replayed = |letters: Letters| facts.replayed.iter().any(|(file, _)| *file == letters.file);
+    let is_recorded = |letters| facts.streams.values().any(|progress| progress.letters == Some(letters));
+    for (letters, kind) in list(&Disk, directory)? {
+        let counts = match kind {
+            Kind::Letters => !is_replayed(letters),
+            Kind::Pending => is_recorded(letters),
+            Kind::Replay => false,
+        };
+        if counts {
+            std::fs::create_dir_all(target.join(DIRECTORY))?;
+            copy_synced(&letters.path(directory, kind), &letters.path(target, Kind::Letters))?;
+            Disk.sync_directory(&target.join(DIRECTORY))?;
+        }
     }
-    Ok(())
+    Disk.sync_directory(target)
+}
+
+/// Segments that a replay made and that are not in their place yet, with the names that they have there.
+pub(super) fn decided(storage: &dyn Storage, directory: &Path, facts: &Facts) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    let place = |(letters, _): (Letters, Kind)| {
+        let (_, first) = facts.replayed.iter().find(|(file, _)| *file == letters.file)?;
+        Some((letters.path(directory, Kind::Replay), PathBuf::from(segment::name(*first))))
+    };
+    let found = list(storage, directory)?;
+    Ok(found.into_iter().filter(|(_, kind)| *kind == Kind::Replay).filter_map(place).collect())
+}
+
+pub(super) fn copy_synced(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::copy(from, to)?;
+    std::fs::File::open(to)?.sync_all()
 }
 
 /// Puts a file that a recorded commit left behind among those that count; nothing happens to one that is there already.

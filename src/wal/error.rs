@@ -39,6 +39,11 @@ pub enum OpenError {
         path.display()
     )]
     Journal { path: PathBuf },
+    #[error(
+        "{} holds segments and no commit journal; put journal.0 and journal.1 back: without them nobody knows which rows are in the tables already",
+        directory.display()
+    )]
+    NoJournal { directory: PathBuf },
     #[error("{} destinations, expected at most 65535", streams)]
     TooManyStreams { streams: usize },
     #[error("cannot {action} {}", path.display())]
@@ -126,8 +131,6 @@ pub enum OfflineError {
     UnknownCommit { commit: Uuid, open: Vec<Uuid> },
     #[error("position {} is beyond the log, whose last one is {}", from.0, last.0)]
     BeyondTheLog { from: Position, last: Position },
-    #[error("the header of {} cannot be read; start floe once, which sets it aside", path.display())]
-    Header { path: PathBuf },
     #[error("cannot {action} {}", path.display())]
     Disk { action: &'static str, path: PathBuf, source: io::Error },
 }

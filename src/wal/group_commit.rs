@@ -334,6 +334,15 @@ impl Writer {
     }
 }
 
+/// Whoever waits for the log to break is told, and the process ends, instead of answering "later" for ever.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.break_off(&Arc::new(io::Error::other("its thread panicked: this is a fault of floe, please report it")));
+        }
+    }
+}
+
 fn answer_disk(replies: impl Iterator<Item = Reply<Appended, AppendError>>, error: &Arc<io::Error>) {
     for reply in replies {
         let _ = reply.send(Err(AppendError::Disk(Arc::clone(error))));

@@ -73,6 +73,9 @@ impl Journal {
         let names = storage.list(directory).map_err(disk("list", &directory.to_owned()))?;
         let is_there = |name: &str| names.iter().any(|other| other == name);
         if !is_there("journal.0") && !is_there("journal.1") {
+            if names.iter().any(|name| segment::first_position(name).is_some()) {
+                return Err(OpenError::NoJournal { directory: directory.to_owned() });
+            }
             let image = image(&Facts::default(), [].iter(), writer, 1);
             segment::create(storage, &paths[0], |file| fill(file, &image, CAPACITY)).map_err(disk("create", &paths[0]))?;
         }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::config::WalConfig;
-use super::dead_letters::{self, LetterFile, LettersError};
+use super::dead_letters::{self, LetterFile, LettersError, copy_synced};
 use super::directory::Directory;
-use super::error::OfflineError;
+use super::error::{OfflineError, OpenError};
 use super::frame::{Header, Parsed};
 use super::journal::{Fact, Facts, Failure, Journal};
 use super::segment::{self, Found, ReadAhead, Scanner};
@@ -88,9 +88,12 @@ pub fn inspect(config: &WalConfig) -> Result<Inspection, OfflineError> {
         let info = streams.entry(name.clone()).or_default();
         (info.recorded, info.intents) = (progress.recorded.clone(), progress.intents.clone());
     }
-    let mut segments = Vec::new();
-    for path in segment_paths(&directory.path)? {
-        segments.push(inspect_segment(&path, &facts, &mut streams)?);
+    let paths = segment_paths(&directory.path)?;
+    let mut segments = Vec::with_capacity(paths.len());
+    for (index, path) in paths.iter().enumerate() {
+        // A neighbour that cannot be read says nothing about this one.
+        let next = paths.get(index + 1).map(|next| scanner(next)).transpose()?.flatten();
+        segments.push(inspect_segment(path, next.map(|next| next.header.after), &facts, &mut streams)?);
     }
     let streams = streams.into_iter().map(|(name, info)| StreamInfo { name, ..info }).collect();
     let (writer, floor, requests) = (directory.writer, facts.floor, facts.requests.len());
@@ -135,28 +138,49 @@ pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(),
 }
 
 /// Writes the log anew into `target`, which must not be there, under a writer id of its own; gives that. Rows at or below `from`, and those that
-/// this log has recorded, count as written; the rest is committed when a gateway is started on `target` (rule 19).
+/// this log has recorded, count as written; the rest is committed when a gateway is started on `target` (rule 19). It is made beside its place and
+/// put there when it is whole and synced: one that failed half way is never opened.
 pub fn rehome(config: &WalConfig, from: Option<Position>, target: &Path) -> Result<Uuid, OfflineError> {
     let directory = existing(config)?;
-    let mut facts = Journal::read_only(&Disk, &directory.path, directory.writer)?;
-    // What an open would do first: a replay that was decided becomes a segment.
-    dead_letters::settle(&Disk, &directory.path, &facts)?;
-    facts.replayed.clear();
-    let paths = segment_paths(&directory.path)?;
-    let last = last_position(&paths, &facts)?;
+    let facts = Journal::read_only(&Disk, &directory.path, directory.writer)?;
+    let last = last_position(&segment_paths(&directory.path)?, &facts)?;
     if let Some(from) = from.filter(|from| *from > last) {
         return Err(OfflineError::BeyondTheLog { from, last });
     }
+    if target.exists() {
+        return Err(disk("create", target)(io::ErrorKind::AlreadyExists.into()));
+    }
+    let unfinished = segment::unfinished(target);
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(disk("remove", &unfinished))?;
+    }
+    let made = write_anew(&directory, facts, from, &unfinished);
+    let writer = made.inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))?;
+    fs::rename(&unfinished, target).map_err(disk("put in its place", target))?;
+    let parent = fs::canonicalize(target).ok().and_then(|path| path.parent().map(Path::to_owned));
+    Disk.sync_directory(parent.as_deref().unwrap_or(Path::new("."))).map_err(disk("put in its place", target))?;
+    Ok(writer)
+}
+
+/// The log in a directory of its own, synced.
+fn write_anew(directory: &Directory, mut facts: Facts, from: Option<Position>, target: &Path) -> Result<Uuid, OfflineError> {
     fs::create_dir(target).map_err(disk("create", target))?;
     let new = Directory::open(target).map_err(OfflineError::Open)?;
-    fs::copy(directory.path.join("key"), target.join("key")).map_err(disk("copy the key to", target))?;
-    dead_letters::copy_all(&directory.path, target).map_err(disk("copy the dead letters to", target))?;
+    copy_synced(&directory.path.join("key"), &target.join("key")).map_err(disk("copy the key to", target))?;
+    dead_letters::copy_all(&directory.path, target, &facts).map_err(disk("copy the dead letters to", target))?;
     let mut names: Vec<String> = facts.streams.keys().cloned().collect();
-    for path in &paths {
-        let (header, _) = read_header(path)?;
-        names.extend(header.streams.iter().map(|stream| stream.name.clone()));
-        copy_segment(path, &new)?;
+    let mut sources = dead_letters::decided(&Disk, &directory.path, &facts).map_err(disk("list", &directory.path))?;
+    for path in segment_paths(&directory.path)? {
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        sources.push((path, name));
     }
+    for (path, name) in sources {
+        // One whose header cannot be read stays behind, and is a gap in the new log.
+        let Some(segment) = scanner(&path)? else { continue };
+        names.extend(segment.header.streams.iter().map(|stream| stream.name.clone()));
+        copy_segment(segment, new.writer, &target.join(name))?;
+    }
+    facts.replayed.clear();
     for name in names {
         let progress = facts.streams.entry(name).or_default();
         progress.intents.clear();
@@ -191,29 +215,47 @@ fn segment_paths(directory: &Path) -> Result<Vec<PathBuf>, OfflineError> {
     Ok(paths)
 }
 
-fn read_header(path: &Path) -> Result<(Header, u64), OfflineError> {
+/// A segment that can be read from its first frame on.
+struct Readable {
+    file: Arc<dyn LogFile>,
+    header: Header,
+    scanner: Scanner,
+}
+
+/// `None` where the header cannot be read.
+fn scanner(path: &Path) -> Result<Option<Readable>, OfflineError> {
     let file = Disk.open(path).map_err(disk("open", path))?;
     let len = file.len().map_err(disk("read", path))?;
-    match ReadAhead::new(file, len).header().map_err(disk("read", path))? {
-        Parsed::Whole(header, len) if header.is_supported() => Ok((header, len as u64)),
-        _ => Err(OfflineError::Header { path: path.to_owned() }),
+    let mut bytes = ReadAhead::new(Arc::clone(&file), len);
+    match bytes.header().map_err(disk("read", path))? {
+        Parsed::Whole(header, _) if !header.is_supported() => {
+            Err(OpenError::Version { path: path.to_owned(), found: header.version }.into())
+        }
+        Parsed::Whole(header, at) => {
+            let scanner = Scanner::new(bytes, header.seed(), at as u64);
+            Ok(Some(Readable { file, header, scanner }))
+        }
+        Parsed::Short(_) | Parsed::Bad => Ok(None),
     }
 }
 
-fn scanner(path: &Path) -> Result<(Scanner, Arc<dyn LogFile>, Header, u64), OfflineError> {
-    let (header, header_len) = read_header(path)?;
-    let file = Disk.open(path).map_err(disk("open", path))?;
-    let len = file.len().map_err(disk("read", path))?;
-    Ok((Scanner::new(ReadAhead::new(Arc::clone(&file), len), header.seed(), header_len), file, header, header_len))
-}
-
-fn inspect_segment(path: &Path, facts: &Facts, streams: &mut BTreeMap<String, StreamInfo>) -> Result<SegmentInfo, OfflineError> {
-    let (mut scanner, file, header, _) = scanner(path)?;
-    let bytes = file.len().map_err(disk("read", path))?;
+/// `void_above`: where the next segment says that this one ends.
+fn inspect_segment(
+    path: &Path,
+    void_above: Option<Position>,
+    facts: &Facts,
+    streams: &mut BTreeMap<String, StreamInfo>,
+) -> Result<SegmentInfo, OfflineError> {
+    let bytes = fs::metadata(path).map_err(disk("read", path))?.len();
     let mut info = SegmentInfo { path: path.to_owned(), bytes, records: 0, first: Position(0), last: Position(0), unreadable: 0 };
+    let Some(Readable { mut scanner, header, .. }) = scanner(path)? else {
+        info.unreadable = bytes;
+        return Ok(info);
+    };
     while let Some(found) = scanner.next().map_err(disk("read", path))? {
         match found {
             Found::Bad { at, to, .. } => info.unreadable += to - at,
+            Found::Frame { head, .. } if head.position <= info.last || void_above.is_some_and(|last| head.position > last) => {}
             Found::Frame { head, .. } => {
                 info.records += 1;
                 info.first = if info.first == Position(0) { head.position } else { info.first };
@@ -235,7 +277,7 @@ fn inspect_segment(path: &Path, facts: &Facts, streams: &mut BTreeMap<String, St
 fn last_position(paths: &[PathBuf], facts: &Facts) -> Result<Position, OfflineError> {
     let mut last = facts.highest();
     for path in paths {
-        let (mut scanner, ..) = scanner(path)?;
+        let Some(Readable { mut scanner, .. }) = scanner(path)? else { continue };
         while let Some(found) = scanner.next().map_err(disk("read", path))? {
             if let Found::Frame { head, .. } = found {
                 last = last.max(head.position);
@@ -246,11 +288,10 @@ fn last_position(paths: &[PathBuf], facts: &Facts) -> Result<Position, OfflineEr
 }
 
 /// Every whole frame under the seed of another writer; what is unreadable stays behind in the old directory.
-fn copy_segment(path: &Path, new: &Directory) -> Result<(), OfflineError> {
-    let (mut scanner, file, header, _) = scanner(path)?;
-    let header = Header { writer: new.writer, ..header };
-    let target = new.path.join(path.file_name().unwrap_or_default());
-    let copied = segment::create(&Disk, &target, |out| {
+fn copy_segment(segment: Readable, writer: Uuid, target: &Path) -> Result<(), OfflineError> {
+    let Readable { file, header, mut scanner } = segment;
+    let header = Header { writer, ..header };
+    let copied = segment::create(&Disk, target, |out| {
         let mut bytes = header.encode();
         out.write_all_at(&bytes, 0)?;
         let mut at = bytes.len() as u64;
@@ -266,5 +307,5 @@ fn copy_segment(path: &Path, new: &Directory) -> Result<(), OfflineError> {
         }
         Ok(())
     });
-    copied.map_err(disk("write", &target))
+    copied.map_err(disk("write", target))
 }

@@ -36,7 +36,8 @@ pub(super) fn create(storage: &dyn Storage, path: &Path, content: impl FnOnce(&d
     storage.sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
-fn unfinished(path: &Path) -> PathBuf {
+/// Beside its place.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(UNFINISHED);
     PathBuf::from(name)

@@ -211,7 +211,9 @@ impl State {
     pub(super) fn recorded(&mut self, stream: StreamId, recorded: Recorded, split: Amount, dead: u64) {
         let index = usize::from(stream.0);
         let before = self.held_now(index).rows;
-        for extent in &mut self.extents {
+        // Another table at the same position, as after an enrolment anew, passes no row.
+        let moves = recorded.position > self.watermark(index);
+        for extent in self.extents.iter_mut().filter(|_| moves) {
             let Some(share) = extent.shares.get_mut(index) else { continue };
             if share.last <= recorded.position {
                 share.passed = share.total;
@@ -221,8 +223,9 @@ impl State {
         }
         let held = self.held_now(index);
         let Some(state) = self.streams.get_mut(index) else { return };
-        let dead = dead.min(before - held.rows);
-        state.committed += before - held.rows - dead;
+        let passed = before.saturating_sub(held.rows);
+        let dead = dead.min(passed);
+        state.committed += passed - dead;
         state.dead_lettered += dead;
         state.letters += dead;
         state.ages.retain(|(last, _)| *last > recorded.position);

@@ -207,6 +207,35 @@ async fn rows_are_logged_committed_or_held() {
 }
 
 #[tokio::test]
+async fn a_table_enrolled_anew_at_the_same_position_passes_no_row() {
+    let disk = Memory::default();
+    let mut wal = try_open(&disk, &WalConfig::default(), &["a", "b"]).unwrap().0;
+    for n in 1..=10 {
+        add(&wal, n, &[(0, 2)]).await;
+    }
+    wal.record(StreamId(0), recorded(4)).await.unwrap();
+    for _ in 0..2 {
+        wal.record(StreamId(0), Recorded { table: Uuid::from_u128(2), ..recorded(4) }).await.unwrap();
+        let line = wal.ledger().remove(0);
+        assert_eq!((line.held, line.logged), (12, line.committed + line.held));
+        wal.close().await;
+        wal = try_open(&disk, &WalConfig::default(), &["a", "b"]).unwrap().0;
+    }
+    wal.record(StreamId(0), recorded(10)).await.unwrap();
+    let line = wal.ledger().remove(0);
+    assert_eq!((line.logged, line.committed, line.held), (12, 12, 0));
+}
+
+#[tokio::test]
+async fn a_thread_that_panics_breaks_the_log() {
+    let disk = Memory::default();
+    let wal = open(&disk);
+    disk.faults.panics.store(true, SeqCst);
+    assert!(wal.append(id(1), payload(&[(0, 1)])).await.is_err());
+    assert!(wal.broken().await.to_string().contains("panicked"));
+}
+
+#[tokio::test]
 async fn intents_are_there_until_their_stream_records() {
     let disk = Memory::default();
     let wal = open(&disk);

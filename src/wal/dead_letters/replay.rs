@@ -80,6 +80,11 @@ impl Writer {
             return Err(LettersError::Closed);
         }
         let storage = Arc::clone(&self.shared.storage);
+        if self.journal.facts().replayed.iter().any(|(file, _)| *file == letters.file) {
+            // Once a file (rule 22): what is left of it could not be removed then.
+            let _ = storage.remove(&letters.path(&self.directory, Kind::Letters));
+            return Err(LettersError::Replayed { file: letters.file });
+        }
         let (source, target) = (letters.path(&self.directory, Kind::Letters), letters.path(&self.directory, Kind::Replay));
         let survey = self.survey(&*storage, letters)?;
         let (after, first) = (self.shared.lock().synced, Position(self.given.0 + 1));
@@ -101,7 +106,7 @@ impl Writer {
             return Err(failed.unwrap_or(LettersError::Disk { action: "write", path: target, source }));
         }
         if let Err(error) = self.write_facts(vec![Fact::Replayed { file: letters.file, first }]) {
-            let _ = storage.remove(&target);
+            // The segment stays: should the entry be on the disk all the same, the next open needs it; else it removes it.
             return Err(match error {
                 JournalError::Disk(source) => LettersError::Disk { action: "write the journal for", path: target, source },
                 _ => LettersError::Closed,

@@ -45,6 +45,9 @@ pub(in crate::wal) struct Faults {
     /// So many syncs fail from now on.
     pub(in crate::wal) failing_syncs: AtomicU64,
     pub(in crate::wal) fails_cut: AtomicBool,
+    pub(in crate::wal) fails_remove: AtomicBool,
+    /// The code that syncs has a fault of its own.
+    pub(in crate::wal) panics: AtomicBool,
     pub(in crate::wal) syncs: AtomicU64,
     pub(in crate::wal) sync_millis: AtomicU64,
 }
@@ -56,6 +59,8 @@ impl Default for Faults {
             fails_sync: AtomicBool::new(false),
             failing_syncs: AtomicU64::new(0),
             fails_cut: AtomicBool::new(false),
+            fails_remove: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
             sync_millis: AtomicU64::new(0),
         }
@@ -195,6 +200,9 @@ impl Storage for Memory {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        if self.faults.fails_remove.load(SeqCst) {
+            return Err(io::Error::other("the disk is gone"));
+        }
         let mut names = self.names.lock().unwrap();
         let file = names.now.remove(path).ok_or(io::ErrorKind::NotFound)?;
         names.changed();
@@ -239,6 +247,7 @@ impl LogFile for MemoryFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        assert!(!self.faults.panics.load(SeqCst), "a fault that a test wants");
         self.faults.syncs.fetch_add(1, SeqCst);
         thread::sleep(Duration::from_millis(self.faults.sync_millis.load(SeqCst)));
         let mut content = self.content.lock().unwrap();

@@ -116,3 +116,13 @@ async fn rows_that_go_bad_while_they_are_held_are_an_error_to_their_reader() {
     let read: Vec<_> = wal.read(StreamId(0), Position(0), Position(9)).collect();
     assert!(matches!(read.as_slice(), [Err(ReadError::Damaged { .. })]), "{read:?}");
 }
+
+#[tokio::test]
+async fn segments_without_a_journal_are_not_opened_with_an_empty_one() {
+    let disk = written(1 << 20).await;
+    for path in disk.paths("").iter().filter(|path| path.to_string_lossy().contains("journal.")) {
+        storage::Storage::remove(&disk, path).unwrap();
+    }
+    let refused = try_open(&disk, &config(), &["a", "b"]).unwrap_err();
+    assert!(matches!(refused, OpenError::NoJournal { .. }), "{refused}");
+}

@@ -96,6 +96,23 @@ async fn replayed_rows_are_new_records_in_their_old_schema() {
     assert_eq!(held(&wal, 0), []);
 }
 
+#[tokio::test]
+async fn a_file_that_cannot_be_removed_is_replayed_once() {
+    let disk = Memory::default();
+    let mut wal = open(&disk);
+    add(&wal, 1, &[(0, 2)]).await;
+    let letters = write(&wal, 1, 2);
+    wal.intend(A, intent(9, 1, &[], Some(letters))).await.unwrap();
+    wal.record(A, Recorded { commit: Uuid::from_u128(9), ..recorded(1) }).await.unwrap();
+    disk.faults.fails_remove.store(true, SeqCst);
+    assert_eq!(wal.replay(letters.file).await.unwrap(), 2);
+    assert!(matches!(wal.replay(letters.file).await, Err(LettersError::Replayed { .. })));
+    assert_eq!(held(&wal, 0), [(2, 2)]);
+    disk.faults.fails_remove.store(false, SeqCst);
+    wal = reopened(&disk, wal).await;
+    assert_eq!((held(&wal, 0), waiting(&wal)), (vec![(2, 2)], vec![]));
+}
+
 /// Every order in which a disk may write what was not synced when the process dies in the middle of a replay.
 #[tokio::test]
 async fn a_power_loss_during_a_replay_leaves_the_rows_once() {

@@ -97,3 +97,57 @@ async fn a_rehomed_log_has_a_name_of_its_own_and_the_rows_above_the_fork() {
     wal.close().await;
     assert!(rehome(&config, None, &new.directory).is_err(), "it is there already");
 }
+
+#[tokio::test]
+async fn a_rehoming_that_fails_leaves_nothing_that_a_gateway_would_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    // Dead letters that cannot be copied.
+    let letters = config.directory.join("dead").join(format!("{}.1.letters", Uuid::from_u128(1)));
+    std::fs::create_dir_all(&letters).unwrap();
+    let target = directory.path().join("new");
+    rehome(&config, None, &target).unwrap_err();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left");
+    std::fs::remove_dir(&letters).unwrap();
+    // Nor is what a crash leaves in the way.
+    std::fs::create_dir(directory.path().join("new.unfinished")).unwrap();
+    rehome(&config, None, &target).unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn rehoming_leaves_the_old_directory_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    let dead = config.directory.join("dead");
+    std::fs::create_dir_all(&dead).unwrap();
+    let names = ["pending", "letters", "replay"].map(|kind| format!("{}.1.{kind}", Uuid::from_u128(1)));
+    for name in &names {
+        std::fs::write(dead.join(name), b"?").unwrap();
+    }
+    rehome(&config, None, &directory.path().join("new")).unwrap();
+    assert!(names.iter().all(|name| dead.join(name).exists()));
+}
+
+#[tokio::test]
+async fn a_segment_without_a_header_is_shown_and_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    let before = inspect(&config).unwrap();
+    let hit = &before.segments[1];
+    let mut bytes = std::fs::read(&hit.path).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&hit.path, bytes).unwrap();
+    let found = inspect(&config).unwrap();
+    assert_eq!((found.segments[1].records, found.segments[1].unreadable), (0, hit.bytes));
+    let new = WalConfig { directory: directory.path().join("new"), ..config.clone() };
+    rehome(&config, None, &new.directory).unwrap();
+    let (wal, opened) = Wal::open(&new, streams(&["a", "b"])).unwrap();
+    let lost: Vec<(u64, u64)> = opened.damaged.iter().map(|damage| (damage.first.0, damage.last.0)).collect();
+    assert_eq!(lost, [(hit.first.0, hit.last.0)]);
+    assert_eq!(held(&wal, 0).len() as u64, 10 - hit.records);
+    wal.close().await;
+}
