@@ -46,6 +46,7 @@ mod routes;
 mod rules;
 mod secured;
 mod spark;
+mod stores;
 mod system_calls;
 #[cfg(feature = "faults")]
 mod verdicts;

@@ -120,6 +120,8 @@ pub(super) struct TableCatalog {
     ident: TableIdent,
     writer: Uuid,
     looked: Mutex<Option<Looked>>,
+    /// The table whose metadata was seen in the storage.
+    stored: Mutex<Option<Uuid>>,
 }
 
 /// The version of the table that the next commit is built on.
@@ -144,6 +146,7 @@ impl TableCatalog {
             rows: Arc::clone(rows),
             writer,
             looked: Mutex::new(None),
+            stored: Mutex::new(None),
         }
     }
 
@@ -159,7 +162,7 @@ impl TableCatalog {
     async fn load(&self) -> Result<IcebergTable, CatalogError> {
         let connection = self.connector.get().await?;
         if let Some(table) = connection.load(&self.ident).await? {
-            return Ok(table);
+            return self.stored(table).await;
         }
         if self.looked().is_some() {
             return Err(CatalogError::Missing);
@@ -171,8 +174,32 @@ impl TableCatalog {
             connection.create(&self.ident, creation).await?;
         }
         // Loaded again, because a catalog may say "created" too early.
-        let created = connection.load(&self.ident).await?;
-        created.ok_or_else(|| CatalogError::Unreachable("the catalog made the table and does not have it".to_owned()))
+        match connection.load(&self.ident).await? {
+            Some(created) => self.stored(created).await,
+            None => Err(CatalogError::Unreachable("the catalog made the table and does not have it".to_owned())),
+        }
+    }
+
+    /// The same table, once its metadata was seen in the storage: files that went elsewhere would be committed, and lost to every reader.
+    async fn stored(&self, table: IcebergTable) -> Result<IcebergTable, CatalogError> {
+        let seen = || self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let uuid = table.metadata().uuid();
+        if *seen() == Some(uuid) {
+            return Ok(table);
+        }
+        if let Err(error) = one_store(&table).await {
+            // The metadata of a version that was overtaken since may be removed.
+            let newer = self.connector.get().await?.load(&self.ident).await?;
+            match newer.filter(|newer| newer.metadata_location() != table.metadata_location()) {
+                Some(newer) => {
+                    one_store(&newer).await?;
+                    return Ok(newer);
+                }
+                None => return Err(error),
+            }
+        }
+        *seen() = Some(uuid);
+        Ok(table)
     }
 
     fn read(&self, metadata: &TableMetadata, target: &Target) -> Look {
@@ -274,6 +301,17 @@ impl Catalog for TableCatalog {
         };
         let timed_out = |_| Answer::Unknown(format!("no answer within {} s", SEND_TIMEOUT.as_secs()));
         tokio::time::timeout(SEND_TIMEOUT, self.commit(&looked, attempt)).await.unwrap_or_else(timed_out)
+    }
+}
+
+/// Whether the storage, as it is configured, is the one that the catalog writes metadata to.
+pub(super) async fn one_store(table: &IcebergTable) -> Result<(), CatalogError> {
+    let Some(location) = table.metadata_location() else { return Ok(()) };
+    match table.file_io().exists(location).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CatalogError::OtherStore(location.to_owned())),
+        Err(error) if storage::denied(&error) => Err(CatalogError::Denied(brief(&error))),
+        Err(error) => Err(unreachable(&error)),
     }
 }
 

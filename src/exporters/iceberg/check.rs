@@ -58,6 +58,8 @@ async fn look(
     let Some(found) = connection.load(ident).await.map_err(|error: CatalogError| error.to_string())? else {
         return Ok("not there yet: the gateway makes it when it starts".to_owned());
     };
+    *storage = Some((found.metadata().location().to_owned(), found.file_io().clone()));
+    catalog::one_store(&found).await.map_err(|error| error.to_string())?;
     let widened = schema::widened(table, rows, found.metadata()).map_err(|error| brief(&error))?;
     let own = table.schema();
     let target = Target::of(table, if widened.is_some() { &own } else { rows }, found.metadata(), found.file_io())?;

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf, absolute};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use catalog::{
     CatalogConfig, CatalogKind, OAuth2Config, R2CatalogConfig, RestCatalogConfig, SqlCatalogConfig, TlsConfig, Token,
@@ -24,6 +24,11 @@ pub use storage::{StaticKeys, StorageConfig, StorageKind};
 use crate::config::{ByteSize, Span};
 use crate::tables::added::is_name;
 use crate::tables::{Allowed, Columns, Table};
+
+/// For settings that come out of an environment variable, which may be unset. For `deserialize_with`.
+fn none_if_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()).map(T::from))
+}
 
 /// `exporters: { iceberg: … }`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

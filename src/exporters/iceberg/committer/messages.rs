@@ -158,6 +158,11 @@ pub enum CatalogError {
     Denied(String),
     #[error("the table is gone; restart floe to create it again")]
     Missing,
+    #[error(
+        "storage and catalog are not the same store: the catalog says that the table's metadata is {0}, and the storage has nothing there; \
+         check `storage.endpoint`, then restart floe"
+    )]
+    OtherStore(String),
     #[error("the table does not fit: {0}")]
     Incompatible(String),
 }

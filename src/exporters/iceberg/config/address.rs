@@ -18,6 +18,12 @@ pub(super) fn is_web_address(text: &str) -> bool {
     host && matches!(uri.scheme_str(), Some("http" | "https")) && !text.contains('#')
 }
 
+/// The same with nothing after the host and its port but a slash.
+pub(super) fn is_server(text: &str) -> bool {
+    let bare = |uri: &http::Uri| uri.path() == "/" && uri.query().is_none();
+    is_web_address(text) && http::Uri::try_from(text).is_ok_and(|uri| bare(&uri))
+}
+
 impl TokenUrl {
     /// As requests are sent to it.
     pub fn expose(&self) -> &str {
@@ -76,5 +82,17 @@ mod tests {
         check("pa55", None);
         check("https:///pa55", None);
         check("https://h/t#pa55", None);
+    }
+
+    #[test]
+    fn a_server_has_nothing_after_its_port() {
+        for server in ["http://127.0.0.1:9000", "https://h", "https://h/", "http://[::1]:9000/"] {
+            assert!(is_server(server), "{server}");
+        }
+        for other in
+            ["http://h/floe", "http://h//", "http://h?a", "http://h/?a", "http://h#a", "http://u@h", "http://", "h:9000", ""]
+        {
+            assert!(!is_server(other), "{other}");
+        }
     }
 }

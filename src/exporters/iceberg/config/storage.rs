@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::address::is_server;
+use super::none_if_empty;
 use crate::config::Secret;
 
 /// How the files are reached. Left out, the scheme of a table's location decides, and the catalog's word counts.
@@ -11,11 +13,12 @@ use crate::config::Secret;
 pub struct StorageConfig {
     #[serde(rename = "type")]
     pub kind: StorageKind,
-    /// `s3`: the server, for example `http://127.0.0.1:9000`. Default: the catalog's word, else AWS.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// `s3`: the server, for example `http://127.0.0.1:9000`, without a path: the bucket stands in the location of each table. Default: the
+    /// catalog's word, else AWS.
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// `s3`: default the catalog's word, else `AWS_REGION`, else `auto`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// `s3`: the bucket stands in the path instead of the host's name. Default: the catalog's word, else true where `endpoint` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,12 +76,13 @@ impl StorageConfig {
         if self.kind == StorageKind::Fs && s3 {
             return Some("`storage: { type: fs }` has no further settings".to_owned());
         }
-        match &self.endpoint {
-            Some(endpoint) if !(endpoint.starts_with("http://") || endpoint.starts_with("https://")) => {
-                Some(format!("expected `storage.endpoint` with http:// or https://, found `{endpoint}`"))
-            }
-            _ => None,
-        }
+        // Not shown: it may hold a password.
+        let wrong = self.endpoint.as_ref().is_some_and(|endpoint| !is_server(endpoint));
+        wrong.then(|| {
+            "expected a server such as https://host:9000 in `storage.endpoint`, without a user, a path (the bucket stands in the location of \
+             each table), a query or a fragment"
+                .to_owned()
+        })
     }
 }
 
@@ -107,12 +111,34 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_a_server_alone_and_a_refused_one_is_not_shown() {
+        for endpoint in [
+            "http://127.0.0.1:9000/floe",
+            "https://a.r2.cloudflarestorage.com/bucket",
+            "http://user:pa55word@h",
+            "user:pa55word@h:9000",
+            "http://h?key=pa55word",
+            "http://h#pa55word",
+            "http://",
+        ] {
+            let error = check(&format!("{{ endpoint: \"{endpoint}\" }}")).expect_err(endpoint);
+            assert!(error.contains("`storage.endpoint`") && !error.contains("pa55word"), "{endpoint}: {error}");
+        }
+        assert!(check("{ endpoint: \"https://h:9000/\" }").is_ok());
+    }
+
+    #[test]
+    fn an_empty_endpoint_or_region_is_none() {
+        assert_eq!(check("{ endpoint: \"\", region: \"\" }"), Ok(StorageConfig::default()));
+    }
+
+    #[test]
     fn half_a_pair_of_keys_and_settings_of_another_kind_are_refused() {
         for (yaml, word) in [
             ("{ access_key_id: a }", "together"),
             ("{ session_token: a }", "together"),
             ("{ type: fs, region: auto }", "no further settings"),
-            ("{ endpoint: \"127.0.0.1:9000\" }", "http://"),
+            ("{ endpoint: \"127.0.0.1:9000\" }", "https://host:9000"),
             ("{ type: gcs }", "gcs"),
             ("{ bucket: b }", "bucket"),
         ] {
