@@ -33,6 +33,8 @@ const LATER: Duration = Duration::from_secs(5);
 /// One pipeline, built: its chain and where the chain's rows and points go.
 #[derive(Debug)]
 pub struct Pipeline {
+    /// As in the configuration, for example `traces/eu`.
+    pub id: String,
     pub signal: Signal,
     /// The ids of the receivers whose requests it takes.
     pub receivers: Vec<String>,
@@ -58,6 +60,8 @@ pub struct Destination {
 #[derive(Debug)]
 pub struct Pipelines {
     all: Arc<Vec<Arc<Pipeline>>>,
+    /// The ids of a signal's pipelines, in the order of [`Signal::ALL`]: what a request is known again by, beside its body.
+    ways: [String; Signal::ALL.len()],
     wal: Wal,
     /// What the log does not remember.
     recent: Recent,
@@ -67,7 +71,9 @@ pub struct Pipelines {
 impl Pipelines {
     /// `large` bounds how many large bodies are processed at once, over all receivers: their records can take many times their bytes.
     pub fn new(pipelines: Vec<Arc<Pipeline>>, wal: Wal, large: Arc<Semaphore>) -> Pipelines {
-        Pipelines { all: Arc::new(pipelines), wal, recent: Recent::default(), large }
+        let ways =
+            Signal::ALL.map(|signal| of(&pipelines, signal).map(|pipeline| pipeline.id.as_str()).collect::<Vec<_>>().join(" "));
+        Pipelines { all: Arc::new(pipelines), ways, wal, recent: Recent::default(), large }
     }
 
     async fn flow(&self, request: Request) -> Reply {
@@ -84,7 +90,7 @@ impl Pipelines {
         // Several pipelines of one signal reject the same records; the sender is told once.
         let rejected = outcomes.iter().find_map(|outcome| outcome.rejected.clone());
         let records = outcomes.first().map_or(0, |outcome| outcome.tally.received);
-        let fingerprint = self.wal.fingerprint(request.signal as u8, &request.body);
+        let fingerprint = self.wal.fingerprint(&self.ways[request.signal as usize], &request.body);
         if payload.entries.is_empty() {
             if self.recent.is_new(fingerprint) {
                 running().for_each(|(pipeline, outcome)| observe(pipeline, outcome));

@@ -295,10 +295,12 @@ impl Wal {
         Wal { commands, shared, broken, writer, key, max_bytes, recorded_at_open }
     }
 
-    /// The request's name in the retry window: HighwayHash-128 of its kind (the signal) and its inflated body, under this log's key.
-    pub fn fingerprint(&self, kind: u8, body: &[u8]) -> Fingerprint {
+    /// The request's name in the retry window: HighwayHash-128 of the way it goes (its pipelines, say: the same body sent another way is another
+    /// request) and its inflated body, under this log's key.
+    pub fn fingerprint(&self, way: &str, body: &[u8]) -> Fingerprint {
         let mut hasher = HighwayHasher::new(self.key);
-        hasher.append(&[kind]);
+        hasher.append(way.as_bytes());
+        hasher.append(&[0]);
         hasher.append(body);
         let [low, high] = hasher.finalize128();
         Fingerprint((u128::from(low) | u128::from(high) << 64).to_le_bytes())

@@ -138,7 +138,7 @@ impl IcebergExporter {
                 encoder: encoder.clone(),
                 file: config.file,
                 committer: Committer::new(cut, wal.recorded(stream), wal.intents(stream))
-                    .going_on_from(wal.recorded_at_open().to_vec())
+                    .knowing(wal.recorded_at_open().to_vec())
                     .moving_out_after(config.dead_letter.after.map(crate::config::Span::get)),
                 orphan_grace: config.commit.orphan_grace.get(),
                 shared: Arc::clone(&shared),

@@ -105,7 +105,9 @@ fn pipeline(
         }
     }
     let receivers = refs.receivers.iter().map(|receiver| receiver.value.to_string()).collect();
-    Pipeline { signal, receivers, chain, destinations, prometheus, metrics: telemetry.pipeline(&id.to_string(), signal) }
+    let id = id.to_string();
+    let metrics = telemetry.pipeline(&id, signal);
+    Pipeline { id, signal, receivers, chain, destinations, prometheus, metrics }
 }
 
 /// One chain a pipeline, in the order of the pipelines.

@@ -284,14 +284,14 @@ async fn a_real_directory_is_locked_and_keeps_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let config = WalConfig { directory: directory.path().join("wal"), ..config() };
     let (wal, _) = Wal::open(&config, streams(&["a"])).unwrap();
-    let id = wal.fingerprint(1, b"body");
-    assert!(id != wal.fingerprint(2, b"body") && id != wal.fingerprint(1, b"bodies"));
+    let id = wal.fingerprint("1", b"body");
+    assert!(id != wal.fingerprint("2", b"body") && id != wal.fingerprint("1", b"bodies"));
     wal.append(id, payload(&[(0, 3)])).await.unwrap();
     assert!(matches!(Wal::open(&config, streams(&["a"])), Err(OpenError::InUse { .. })));
     wal.close().await;
     let (again, opened) = Wal::open(&config, streams(&["a"])).unwrap();
     assert_eq!((opened.held_rows, opened.next), (3, Position(2)));
-    assert_eq!((again.writer_id(), again.fingerprint(1, b"body")), (wal.writer_id(), id));
+    assert_eq!((again.writer_id(), again.fingerprint("1", b"body")), (wal.writer_id(), id));
     assert_eq!(held(&again, 0), [(1, 3)]);
     again.close().await;
 }

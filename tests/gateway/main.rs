@@ -40,6 +40,7 @@ mod held_rows;
 mod log_size;
 mod outage;
 mod own_metrics;
+mod people;
 mod privacy;
 mod prometheus;
 mod routes;

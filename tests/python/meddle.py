@@ -1,22 +1,66 @@
 """What other people do to a table.
 
-    meddle.py forget DATA TABLE    removes the watermark, and expires every snapshot but the newest, which is somebody else's
+    meddle.py ACTION DATA TABLE
+
+    forget      removes the watermark, and expires every snapshot but the newest, which is somebody else's
+    remove      removes the watermark
+    put_back    sets the watermark to what it was at position 1
+    raise       sets the watermark to a position that the log has not reached
+    rollback    rolls the table back by one snapshot
+    drop        drops it
+    spec        stops partitioning it by its last partition field
 """
 
 import sys
+import uuid
 
 from pyiceberg.catalog.sql import SqlCatalog
 
 
-def forget(data, name):
-    catalog = SqlCatalog("default", uri=f"sqlite:///{data}/catalog.db", warehouse=f"file://{data}/warehouse")
-    table = catalog.load_table(f"analytics.{name}")
+def watermark(table):
+    return next(key for key in table.properties if key.startswith("floe.watermark."))
+
+
+def remove(table):
     with table.transaction() as transaction:
-        transaction.remove_properties(*[key for key in table.properties if key.startswith("floe.watermark.")])
+        transaction.remove_properties(watermark(table))
+
+
+def forget(table):
+    remove(table)
     table.append(table.schema().as_arrow().empty_table())
     old = [snapshot.snapshot_id for snapshot in table.snapshots() if snapshot.snapshot_id != table.current_snapshot().snapshot_id]
     table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-command, *rest = sys.argv[1:]
-{"forget": forget}[command](*rest)
+def change(table, value):
+    with table.transaction() as transaction:
+        transaction.set_properties({watermark(table): value})
+
+
+def put_back(table):
+    commits = {snapshot.summary["floe.last"]: snapshot.summary["floe.commit-id"] for snapshot in table.snapshots()}
+    change(table, f"1:{commits['1']}")
+
+
+def put_forward(table):
+    change(table, f"1000:{uuid.uuid4()}")
+
+
+def rollback(table):
+    table.manage_snapshots().rollback_to_snapshot(table.current_snapshot().parent_snapshot_id).commit()
+
+
+def drop(table):
+    table.catalog.drop_table(table.name())
+
+
+def spec(table):
+    with table.update_spec() as update:
+        update.remove_field(table.spec().fields[-1].name)
+
+
+action, data, name = sys.argv[1:]
+catalog = SqlCatalog("default", uri=f"sqlite:///{data}/catalog.db", warehouse=f"file://{data}/warehouse")
+actions = {"forget": forget, "remove": remove, "put_back": put_back, "raise": put_forward, "rollback": rollback, "drop": drop, "spec": spec}
+actions[action](catalog.load_table(f"analytics.{name}"))

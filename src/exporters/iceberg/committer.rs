@@ -28,10 +28,12 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-pub use messages::{Answer, Attempt, Batch, CatalogError, EncodeFailure, Event, Files, Look, Mark, Reason, Shape, Step};
+pub use messages::{Answer, Attempt, Batch, Behind, CatalogError, EncodeFailure, Event, Files, Look, Mark, Reason, Shape, Step};
 
 /// Before a batch is encoded the last look may be so old: the keys that the catalog vended with it may not live much longer.
 const LOOK_SERVES: Duration = Duration::from_mins(5);
+/// Answers in a row that are older than a commit was built on, before that is called a trouble: a cache may lag for some seconds.
+const STALE_LOOKS: u32 = 6;
 /// How long a table with nothing to do waits before it is asked again.
 const NOTHING_TO_DO: Duration = Duration::from_hours(1);
 
@@ -42,7 +44,7 @@ pub struct Committer {
     interval: Interval,
     /// L of the rules: the newest commit known to be applied, for whichever table uuid.
     recorded: Option<Recorded>,
-    /// Recorded under other names; see [`Committer::going_on_from`].
+    /// Recorded for other streams and tables; see [`Committer::knowing`].
     earlier: Vec<Recorded>,
     /// Attempts whose outcome nobody has recorded.
     intents: Vec<Intent>,
@@ -58,6 +60,11 @@ pub struct Committer {
     discarded: Vec<String>,
     flush: Option<Position>,
     trouble: Option<String>,
+    /// Looks in a row that rule 12a refused.
+    stale_looks: u32,
+    /// What the last look showed in the place of the recorded watermark: nothing, or an older one.
+    behind: Option<Behind>,
+    notice: Option<Behind>,
     /// Rule 22: how long rows wait for a table that cannot be written until they are moved out.
     patience: Option<Duration>,
     /// Sabotage only: the next look is not read.
@@ -101,16 +108,19 @@ impl Committer {
             discarded: Vec::new(),
             flush: None,
             trouble: None,
+            stale_looks: 0,
+            behind: None,
+            notice: None,
             patience: None,
             blind: false,
             state: State::Waiting,
         }
     }
 
-    /// Commits of this log to other tables, or recorded for streams of other names: an exporter that was renamed goes on from them, and one that is led
-    /// back to a table it had before knows them.
+    /// Commits of this log for other streams and to other tables: an exporter that is led to one of those tables, or back to it, is not fenced by
+    /// them, and enrols where its own rows begin.
     #[must_use]
-    pub fn going_on_from(mut self, earlier: Vec<Recorded>) -> Committer {
+    pub fn knowing(mut self, earlier: Vec<Recorded>) -> Committer {
         self.earlier = earlier;
         self
     }
@@ -135,6 +145,11 @@ impl Committer {
     /// The failure after which it waits now; `None` while all is well.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// That a commit went through on a table whose watermark was not what this log had recorded; once each time.
+    pub fn take_notice(&mut self) -> Option<Behind> {
+        self.notice.take()
     }
 
     /// The present interval between commits.
@@ -243,21 +258,20 @@ impl Committer {
     /// Rules 12 to 14.
     fn looked(&mut self, look: &Look, fresh: Uuid, now: Instant) -> Step {
         let open = || self.intents.iter().filter(|intent| intent.table == look.shape.table);
-        if open().any(|intent| look.sequence < intent.parent_sequence) {
-            return self.back_off(None, None, now);
+        if let Some(newer) = open().find(|intent| look.sequence < intent.parent_sequence) {
+            self.stale_looks = self.stale_looks.saturating_add(1);
+            let trouble = (self.stale_looks >= STALE_LOOKS).then(|| older_than(newer, look));
+            return self.back_off(trouble, None, now);
         }
+        self.stale_looks = 0;
         let known = self.recorded.as_ref().filter(|recorded| recorded.table == look.shape.table);
-        // A stream with a history of its own may have been written to this table before.
-        let before = self.earlier.iter().filter(|earlier| self.recorded.is_some() && earlier.table == look.shape.table);
+        // What this log recorded for the table under another stream is no news of this one, whose rows below it may not be there.
+        let before = self.earlier.iter().filter(|earlier| earlier.table == look.shape.table);
         let news = |mark: &Mark| known.into_iter().chain(before.clone()).all(|known| mark.position > known.position);
         let mut marks: Vec<Mark> = look.watermark.into_iter().chain(look.mark).filter(news).collect();
         marks.retain(|mark| !self.overlooks(mark));
         marks.sort_by_key(|mark| mark.position);
-        let ours = |mark: &Mark| {
-            let earlier = |earlier: &Recorded| earlier.commit == mark.commit && earlier.table == look.shape.table;
-            let known = open().any(|intent| intent.commit == mark.commit) || self.earlier.iter().any(earlier);
-            known || faults::is(Naive::WatermarkWithoutCommit)
-        };
+        let ours = |mark: &Mark| open().any(|intent| intent.commit == mark.commit) || faults::is(Naive::WatermarkWithoutCommit);
         if let Some(stranger) = marks.iter().find(|mark| !ours(mark)) {
             return self.stop(Reason::Fenced(*stranger));
         }
@@ -272,6 +286,9 @@ impl Committer {
             }
         }
         let enrolled = known.is_some();
+        let shown = look.watermark.map_or(Position(0), |mark| mark.position);
+        let behind = known.filter(|known| has_property && shown < known.position);
+        self.behind = behind.map(|known| Behind { recorded: known.position, shown: look.watermark.map(|mark| mark.position) });
         self.blind = false;
         self.table = Some(look.shape.table);
         self.looked_at = Some(now);
@@ -319,6 +336,8 @@ impl Committer {
         let ours = Mark { position: attempt.intent.to, commit: attempt.intent.commit };
         match answer {
             Answer::Committed(Some(mark)) if mark == ours => {
+                // Only now it is certain that the look was not an old answer.
+                self.notice = self.behind.take();
                 self.record(Recorded { position: ours.position, commit: ours.commit, table: attempt.intent.table })
             }
             Answer::Committed(_) => {
@@ -357,7 +376,10 @@ impl Committer {
         }
         self.flush = self.flush.filter(|to| *to > recorded.position);
         self.table = Some(recorded.table);
-        self.recorded = Some(recorded);
+        if let Some(old) = self.recorded.replace(recorded).filter(|old| Some(old.table) != self.table) {
+            self.earlier.retain(|earlier| earlier.table != old.table || earlier.position > old.position);
+            self.earlier.push(old);
+        }
         self.intents.clear();
         self.held = held;
         self.trouble = None;
@@ -450,4 +472,13 @@ impl Committer {
         self.state = State::Stopped(reason.clone());
         Step::Stop(reason)
     }
+}
+
+/// Rule 12a, when it does not pass.
+fn older_than(intent: &Intent, look: &Look) -> String {
+    format!(
+        "the catalog shows the table at sequence number {}, older than {}, which commit {} was built on: an answer from a cache, or a catalog \
+         restored from a backup; if it was restored, stop floe, look for the commit's files in the table (`floe wal inspect` lists them) and run `floe wal resolve`",
+        look.sequence, intent.parent_sequence, intent.commit
+    )
 }

@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::catalog::{Catalog, TableCatalog};
-use super::committer::{Answer, Attempt, Batch, Committer, EncodeFailure, Event, Files, Reason, Step};
+use super::committer::{Answer, Attempt, Batch, Behind, Committer, EncodeFailure, Event, Files, Reason, Step};
 use super::config::FileConfig;
 use super::encode::{Encoder, Job};
 use crate::clock;
@@ -176,6 +176,15 @@ impl Driver {
         loop {
             let before = self.committer.trouble().map(str::to_owned);
             let step = self.committer.on(event, clock::now());
+            if let Some(Behind { recorded, shown }) = self.committer.take_notice() {
+                let (recorded, shown) = (recorded.0, shown.map(|position| position.0));
+                warn!(
+                    table = self.name,
+                    recorded,
+                    shown,
+                    "the table's watermark was put back or removed; if its metadata was restored from a backup, rows committed between the two are gone from it"
+                );
+            }
             self.publish(&step, before.as_deref(), *held.borrow());
             self.settle(&step, &mut waiters);
             event = match step {

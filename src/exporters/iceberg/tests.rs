@@ -66,7 +66,7 @@ impl Place {
             let mut bytes = Vec::new();
             clearance.clear(TableBatch { table: Table::Invocations, batch }).encode(&mut bytes);
             let rows = u32::try_from(rows).expect("few");
-            let id = wal.fingerprint(0, &self.next.to_le_bytes());
+            let id = wal.fingerprint("", &self.next.to_le_bytes());
             wal.append(id, Payload { entries: vec![Entry { stream: StreamId(0), rows, bytes: bytes.into() }] })
                 .await
                 .expect("appended");

@@ -98,6 +98,15 @@ pub struct Mark {
     pub commit: Uuid,
 }
 
+/// The table's watermark was put back, or removed, by somebody else: with its metadata, perhaps, and then with rows that were committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// What this log knows to be committed.
+    pub recorded: Position,
+    /// What the table said; `None` if it said nothing.
+    pub shown: Option<Position>,
+}
+
 /// All rows of the table in (`above`, `to`], as long as `max_bytes` of the log last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {

@@ -86,7 +86,7 @@ fn the_first_commit_to_a_table_is_an_empty_append_that_enrols() {
 fn a_table_that_it_had_before_is_enrolled_anew_where_the_other_one_ended() {
     let now = Instant::now();
     let before = Recorded { table: Uuid::from_u128(2), ..recorded(4, 1) };
-    let mut committer = Committer::new(CUT, Some(recorded(7, 3)), Vec::new()).going_on_from(vec![recorded(7, 3), before]);
+    let mut committer = Committer::new(CUT, Some(recorded(7, 3)), Vec::new()).knowing(vec![recorded(7, 3), before]);
     committer.on(Event::Tick, now);
     let back = Look { shape: Shape { table: Uuid::from_u128(2), ..shape() }, ..look(3, Some(mark(4, 1))) };
     let Step::Journal(intent) = committer.on(Event::Looked { look: Ok(back), fresh: fresh(0) }, now) else {
@@ -252,6 +252,67 @@ fn an_older_state_than_an_open_attempt_was_built_on_is_not_believed() {
     let (committer, step) = flushing(recorded(0, 3), vec![intent(9, 0, 5, Some(4), 4)], look(3, Some(mark(0, 3))), now);
     assert!(matches!(step, Step::Wait(_)));
     assert_eq!(committer.trouble(), None);
+}
+
+#[test]
+fn an_older_state_that_stays_is_told_and_still_not_believed() {
+    let mut now = Instant::now();
+    let older = || Event::Looked { look: Ok(look(3, Some(mark(0, 3)))), fresh: fresh(0) };
+    let (mut committer, mut step) = flushing(recorded(0, 3), vec![intent(9, 0, 5, Some(4), 4)], look(3, Some(mark(0, 3))), now);
+    for _ in 1..STALE_LOOKS {
+        assert_eq!(committer.trouble(), None);
+        let Step::Wait(until) = step else { panic!("expected to wait, not {step:?}") };
+        now = until;
+        assert!(matches!(committer.on(Event::Tick, now), Step::Look));
+        step = committer.on(older(), now);
+    }
+    assert!(committer.trouble().is_some_and(|trouble| trouble.contains("restored from a backup")), "{:?}", committer.trouble());
+    assert!(matches!(step, Step::Wait(_)));
+}
+
+#[test]
+fn a_watermark_below_what_was_recorded_is_told_once_a_commit_shows_that_it_was_no_old_answer() {
+    for shown in [Some(mark(2, 8)), None] {
+        let now = Instant::now();
+        let mut committer = Committer::new(CUT, Some(recorded(3, 3)), Vec::new());
+        let seen = || Event::Looked { look: Ok(Look { mark: None, ..look(2, shown) }), fresh: fresh(0) };
+        committer.on(Event::Flush(held(5, 5, now)), now);
+        assert!(matches!(committer.on(seen(), now), Step::Encode(_)));
+        committer.on(Event::Encoded(Ok(files(3, 5))), now);
+        committer.on(seen(), now);
+        committer.on(Event::Journalled, now);
+        assert_eq!(committer.take_notice(), None);
+        committer.on(Event::Answered(Answer::Committed(Some(Mark { position: Position(5), commit: fresh(0) }))), now);
+        let expected = Behind { recorded: Position(3), shown: shown.map(|mark| mark.position) };
+        assert_eq!((committer.take_notice(), committer.take_notice()), (Some(expected), None));
+    }
+}
+
+#[test]
+fn a_table_that_another_stream_of_the_log_wrote_is_enrolled_where_the_own_rows_begin() {
+    let now = Instant::now();
+    let mut committer = Committer::new(CUT, None, Vec::new()).knowing(vec![recorded(7, 3)]);
+    committer.on(Event::Tick, now);
+    let step = committer.on(Event::Looked { look: Ok(look(3, Some(mark(7, 3)))), fresh: fresh(0) }, now);
+    let Step::Journal(intent) = step else { panic!("expected the enrolling intent, not {step:?}") };
+    assert_eq!((intent.above, intent.to), (Position(0), Position(0)));
+}
+
+#[test]
+fn a_table_swapped_away_and_back_is_known_again() {
+    let now = Instant::now();
+    let other = |watermark| Look { shape: Shape { table: Uuid::from_u128(2), ..shape() }, ..look(1, watermark) };
+    let mut committer = Committer::new(CUT, Some(recorded(7, 3)), Vec::new());
+    committer.on(Event::Tick, now);
+    committer.on(Event::Looked { look: Ok(other(None)), fresh: fresh(0) }, now);
+    committer.on(Event::Journalled, now);
+    let enrolled = Mark { position: Position(7), commit: fresh(0) };
+    assert!(matches!(committer.on(Event::Answered(Answer::Committed(Some(enrolled))), now), Step::Record(_)));
+    let Step::Wait(later) = committer.on(Event::Recorded(held(7, 0, now)), now) else { panic!("expected to wait") };
+    committer.on(Event::Tick, later + LOOK_SERVES);
+    committer.on(Event::Flush(held(8, 1, now)), later);
+    let step = committer.on(Event::Looked { look: Ok(look(5, Some(mark(7, 3)))), fresh: fresh(1) }, later);
+    assert!(matches!(step, Step::Journal(_)), "{step:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Place {
         let mut bytes = Vec::new();
         clearance.clear(rows.finish().remove(0)).encode(&mut bytes);
         let entry = Entry { stream: StreamId(0), rows: 1, bytes: bytes.into() };
-        wal.append(wal.fingerprint(0, id.as_bytes()), Payload { entries: vec![entry] }).await.expect("appended");
+        wal.append(wal.fingerprint("", id.as_bytes()), Payload { entries: vec![entry] }).await.expect("appended");
     }
 
     /// The text of a column by id; NULL is `NULL`.
