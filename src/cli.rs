@@ -47,7 +47,11 @@ enum Command {
     /// Check the configuration: every setting, name and pipeline, and that nothing raw would be written
     Validate,
     /// Try the catalog and the storage as they are configured, say what is wrong and what to do
-    Check,
+    Check {
+        /// Make the namespace and the tables that are not there, as the gateway would
+        #[arg(long)]
+        create: bool,
+    },
     /// Show the tables in the catalog: rows, files, watermark, metadata, and a line to paste into DuckDB
     Tables,
     /// Show what a running gateway received, holds and committed
@@ -87,7 +91,7 @@ impl Cli {
         match self.command.as_ref().unwrap_or(&Command::Run) {
             Command::Run => run::run(&config()?),
             Command::Validate => validate::validate(&self.config, &config()?),
-            Command::Check => check::check(&config()?),
+            Command::Check { create } => check::check(&config()?, *create),
             Command::Tables => tables::tables(&config()?),
             Command::Status => status::status(&config()?),
             Command::Flush => flush::flush(&config()?),

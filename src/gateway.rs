@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Place;
-use crate::exporters::iceberg::IcebergExporter;
+use crate::exporters::iceberg::{IcebergExporter, TableStatus};
 use crate::pipelines::Pipelines;
 use crate::processors::chain::ChainError;
 use crate::receivers::SharedIntake;
@@ -40,7 +40,7 @@ use crate::receivers::admission::Admission;
 use crate::receivers::auth::{Authenticators, Tokens};
 use crate::receivers::otlp::OtlpReceiver;
 use crate::server::Listener;
-use crate::telemetry::{Health, Telemetry};
+use crate::telemetry::{FailingTable, Health, Telemetry};
 use crate::wal::Wal;
 use config::{Config, Extensions, ReceiverConfig};
 
@@ -97,6 +97,8 @@ impl Gateway {
         let telemetry = Telemetry::new();
         let health = Health::new();
         let built = build::build(config, &extensions, &telemetry)?;
+        let exporters = built.exporters.clone();
+        health.ask(move || exporters.iter().flat_map(|exporter| failing(exporter)).collect());
         let stop_endpoints = CancellationToken::new();
         let mut endpoints = JoinSet::new();
         for (address, prometheus) in &built.prometheus {
@@ -176,6 +178,15 @@ impl Gateway {
         let _ = tokio::time::timeout(Duration::from_secs(1), async { while self.endpoints.join_next().await.is_some() {} }).await;
         Ended::Drained { left }
     }
+}
+
+/// The tables that wait after a failure, or have stopped for one.
+fn failing(exporter: &IcebergExporter) -> Vec<FailingTable> {
+    let named = |status: TableStatus| {
+        let (table, state, reason) = (status.table.name(), status.state.to_string(), status.last_error?);
+        Some(FailingTable { exporter: exporter.id().to_owned(), table, state, reason })
+    };
+    exporter.status().into_iter().filter_map(named).collect()
 }
 
 fn authenticators(extensions: &Extensions) -> Result<Authenticators, StartError> {

@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::{Limits, Listener};
 use crate::signals::Signal;
 pub use config::{HealthCheckConfig, LogsConfig, MetricsConfig, TelemetryConfig};
-pub use health::Health;
+pub use health::{FailingTable, Health};
 pub use records::{PipelineMetrics, Records};
 use source::Sources;
 pub use source::{Labels, Sample, SampleKind, Source};

@@ -73,6 +73,11 @@ impl Secret {
         &self.0
     }
 
+    /// Whether it can stand in a header as one word: visible ASCII without a space or a line break. True of an empty one.
+    pub fn is_word(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     /// A key, or none: refused at its own place where it is shorter than [`Secret::LEAST_KEY_BYTES`]. For `deserialize_with`.
     /// What `print-config` writes in its place can be read, and is refused by a start.
     ///

@@ -13,6 +13,7 @@
 //! | `catalog` | looking at a table, and a commit pinned to what was seen |
 //! | `together` | a table and the rows above its watermark, for readers; its decisions are pure |
 //! | `storage` | the warehouse: local files, synced, or S3 |
+//! | `cause` | what kind of thing went wrong, by kinds of errors; pure |
 //! | [`check`] | what is wrong with a catalog and its storage, in plain words |
 //!
 //! Invariants:
@@ -21,6 +22,7 @@
 //! - `iceberg::` stands in this room only.
 
 mod catalog;
+mod cause;
 pub mod check;
 pub mod committer;
 pub mod config;
@@ -42,6 +44,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use catalog::TableInfo;
+pub use cause::{Cause, Said, Store};
 pub use config::IcebergConfig;
 pub use driver::{IcebergMetrics, LastCommit, TableState, TableStatus};
 pub use together::Together;
@@ -126,6 +129,12 @@ impl IcebergExporter {
         schemas: &Schemas,
     ) -> Result<IcebergExporter, ExporterError> {
         let encoder = Encoder::start().map_err(ExporterError::Thread)?;
+        if config.catalog.sends_in_clear() {
+            tracing::warn!(
+                exporter = id,
+                "the token of the catalog goes over the network unencrypted: use https:// in `catalog.uri`"
+            );
+        }
         let connector = Arc::new(Connector::new(config.clone()));
         let cut = Cut { max_age: config.commit.max_age.get(), max_bytes: config.commit.max_bytes.bytes() };
         let tables = Table::ALL.map(|table| {

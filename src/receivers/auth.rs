@@ -72,6 +72,12 @@ impl BearerTokenAuthConfig {
             _ if given.clone().any(|token| token.expose().is_empty()) => {
                 Some("expected a token, found an empty one: anybody would have it")
             }
+            _ if !given.clone().all(Secret::is_word) => {
+                Some("expected tokens of visible ASCII, found a space, a line break or another sign: nobody could send it")
+            }
+            _ if self.scheme.is_empty() || !self.scheme.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Some("expected one word in `scheme`, such as `Bearer`: nobody could send another")
+            }
             _ => None,
         }
     }
@@ -226,6 +232,11 @@ mod tests {
             ("{ token: \"\" }", "empty"),
             ("{ tokens: [a, \"\"] }", "empty"),
             ("{ token: a, filename: f }", "keep one"),
+            ("{ token: \"a\\nb\" }", "nobody could send it"),
+            ("{ tokens: [a, \" a \"] }", "nobody could send it"),
+            ("{ token: \"é\" }", "nobody could send it"),
+            ("{ token: a, scheme: \"\" }", "`scheme`"),
+            ("{ filename: f, scheme: \"My Scheme\" }", "`scheme`"),
         ] {
             assert!(config(yaml).contradiction().is_some_and(|why| why.contains(word)), "{yaml}");
         }

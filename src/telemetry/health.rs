@@ -1,6 +1,8 @@
-//! The health endpoint, as the Collector's `health_check` extension answers: 200 when ready, 503 with the reason when not.
+//! The health endpoint, as the Collector's `health_check` extension answers: 200 when ready, 503 with the reason when not. Tables that are not
+//! written for now are named in either answer: their rows are safe in the log, so they alone are no reason to send elsewhere.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,6 +24,27 @@ pub struct Health {
     up_since: String,
     /// Why it does not; `None` when it does.
     reason: Mutex<Option<String>>,
+    failing: OnceLock<Failing>,
+}
+
+/// A table that is not written for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailingTable {
+    pub exporter: String,
+    pub table: &'static str,
+    /// For example `retrying` or `stopped`.
+    pub state: String,
+    /// The last failure.
+    pub reason: String,
+}
+
+/// Who knows them.
+struct Failing(Box<dyn Fn() -> Vec<FailingTable> + Send + Sync>);
+
+impl fmt::Debug for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Failing")
+    }
 }
 
 #[derive(Serialize)]
@@ -32,12 +55,24 @@ struct Answer<'a> {
     reason: Option<&'a str>,
     up_since: &'a str,
     uptime: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing_tables: Vec<FailingTable>,
 }
 
 impl Health {
     pub fn new() -> Arc<Health> {
         let up_since = rfc3339(clock::unix_nanos() / 1_000_000_000);
-        Arc::new(Health { started: clock::now(), up_since, reason: Mutex::new(Some("starting".to_owned())) })
+        Arc::new(Health {
+            started: clock::now(),
+            up_since,
+            reason: Mutex::new(Some("starting".to_owned())),
+            failing: OnceLock::new(),
+        })
+    }
+
+    /// Asked for every answer from now on. Once a process: a second one is not heard.
+    pub fn ask(&self, failing: impl Fn() -> Vec<FailingTable> + Send + Sync + 'static) {
+        let _ = self.failing.set(Failing(Box::new(failing)));
     }
 
     pub fn ready(&self) {
@@ -72,7 +107,8 @@ impl Health {
             Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "Server not available"),
         };
         let uptime = uptime(now.saturating_duration_since(self.started));
-        let answer = Answer { status: name, reason: reason.as_deref(), up_since: &self.up_since, uptime };
+        let failing_tables = self.failing.get().map_or_else(Vec::new, |Failing(ask)| ask());
+        let answer = Answer { status: name, reason: reason.as_deref(), up_since: &self.up_since, uptime, failing_tables };
         let mut response = status(code, serde_json::to_vec(&answer).unwrap_or_default().into());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
@@ -152,6 +188,21 @@ mod tests {
         )
         .await;
         check(&health, "/other", second, 404, "").await;
+    }
+
+    #[tokio::test]
+    async fn tables_that_are_not_written_are_named_while_requests_are_taken() {
+        let health = Health::new();
+        health.ready();
+        let failing = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::clone(&failing);
+        health.ask(move || shown.lock().unwrap().clone());
+        let well = r#"{"status":"Server available","upSince":"SINCE","uptime":"1.000s"}"#;
+        check(&health, "/", Duration::from_secs(1), 200, well).await;
+        let (exporter, state, reason) = ("iceberg/lake".to_owned(), "stopped".to_owned(), "status 403".to_owned());
+        failing.lock().unwrap().push(FailingTable { exporter, table: "errors", state, reason });
+        let named = r#""failingTables":[{"exporter":"iceberg/lake","table":"errors","state":"stopped","reason":"status 403"}]}"#;
+        check(&health, "/", Duration::from_secs(1), 200, &well.replace('}', &format!(",{named}"))).await;
     }
 
     #[test]

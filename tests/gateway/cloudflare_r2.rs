@@ -95,8 +95,16 @@ fn a_token_that_is_taken_away_stops_the_commits_and_a_new_one_in_its_file_lets_t
     let status = scene.floe.run("status");
     assert!(status.contains("403") && status.contains("Forbidden") && status.contains("credentials"), "{status}");
     assert_eq!(send::export(scene.floe.ports.http, "traces", b"").unwrap().status, 200, "requests are taken meanwhile");
+    let health = send::get(scene.floe.ports.health, "/").unwrap();
+    let named: serde_json::Value = serde_json::from_str(&health.text()).unwrap();
+    let failing = named["failingTables"].as_array().unwrap();
+    let invocations = failing.iter().find(|failing| failing["table"] == "invocations").unwrap();
+    assert_eq!((health.status, invocations["exporter"].as_str()), (200, Some("iceberg")), "{named}");
+    assert!(invocations["reason"].as_str().unwrap().contains("status 403: Forbidden"), "{named}");
     std::fs::write(&file, "rotated").unwrap();
     scene.settle();
+    let health = send::get(scene.floe.ports.health, "/").unwrap().text();
+    assert!(!health.contains("invocations"), "{health}");
     scene.check("a token that was rotated");
 }
 
@@ -270,6 +278,28 @@ fn check_says_in_plain_words_what_is_wrong_and_what_to_do() {
     check(&scene.r2.objects.to_string(), "127.0.0.1:1", "nobody answers there");
     scene.r2.refuse_writes();
     check(r2::TOKEN, r2::TOKEN, "the token lacks Workers R2 Storage Bucket Item Write (");
+}
+
+#[test]
+fn a_first_check_tries_the_bucket_where_it_has_keys_and_says_what_it_did_not_try() {
+    let Some(lake) = Lake::open() else { return };
+    let r2 = R2::before(&lake);
+    let check = |token: &str, arguments: &[&str]| {
+        let floe = Floe::prepare(|config| r2.configure(&config, r2.catalog, token));
+        let said = floe.command("check").args(arguments).output().unwrap();
+        (said.status.success(), String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let token = format!("token: {}", r2::TOKEN);
+    let with_keys = format!("{token}, token_id: {}", r2::TOKEN_ID);
+    let (well, said) = check(&token, &[]);
+    assert!(well && said.contains("  not tried storage: ") && !said.contains("ok        storage"), "{said}");
+    let (well, said) = check(&with_keys, &[]);
+    assert!(well && said.contains("wrote, read and removed s3://floe/floe-probe-"), "{said}");
+    r2.refuse_writes();
+    let (well, said) = check(&with_keys, &[]);
+    assert!(!well && said.contains("the token lacks Workers R2 Storage Bucket Item Write"), "{said}");
+    let (well, said) = check(&token, &["--create"]);
+    assert!(!well && said.contains("it was made now") && said.contains("Storage Bucket Item Write"), "{said}");
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod configuration;
 mod crash;
 #[cfg(feature = "faults")]
 mod crash_points;
+mod credentials;
 mod dead_letters;
 mod disks;
 mod emitters;

@@ -54,6 +54,8 @@ fn a_storage_that_is_not_the_catalogs_gets_no_rows_and_they_wait_for_the_right_o
     assert!(!flushed.status.success(), "{}", floe.log());
     let status = floe.run("status");
     assert!(status.contains("stopped") && status.contains("not the same store"), "{status}");
+    let health = send::get(floe.ports.health, "/").unwrap().text();
+    assert!(health.contains("\"table\":\"invocations\",\"state\":\"stopped\""), "{health}");
     let said = floe.command("check").output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout);
     assert!(!said.status.success() && text.contains("not the same store"), "{text}");

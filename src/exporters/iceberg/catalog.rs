@@ -18,6 +18,7 @@ pub(super) mod sql;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,9 +29,9 @@ use iceberg::spec::{TableMetadata, TableMetadataRef};
 use iceberg::table::Table as IcebergTable;
 use iceberg::transaction::{ApplyTransactionAction as _, Transaction};
 use iceberg::{Error, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::cause::{Cause, Said};
 use super::committer::{Answer, Attempt, CatalogError, Look, Mark};
 use super::config::{CatalogConfig, IcebergConfig};
 use super::schema::{self, Target};
@@ -44,6 +45,8 @@ pub(super) use rest::keys_of_token;
 /// Longer than a catalog takes by its own time-outs; after it nobody knows.
 const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(90);
+/// After so many failed looks floe connects anew.
+const FAILURES: u32 = 3;
 
 /// One table of one catalog, as the committer's driver needs it.
 #[async_trait]
@@ -92,22 +95,55 @@ pub(super) async fn connect_existing(config: &IcebergConfig) -> Result<Arc<dyn C
     }
 }
 
-/// Connects when it is first needed, and again until it works.
+/// Connects when it is first needed, and again until it works; and anew after failures, because certificates, and keys that the catalog hands
+/// out when floe connects, may be others now.
 #[derive(Debug)]
 pub(super) struct Connector {
     config: IcebergConfig,
-    connection: OnceCell<Arc<dyn Connection>>,
+    connection: tokio::sync::Mutex<Option<Arc<dyn Connection>>>,
+    /// Looks without success since the last one with.
+    failed: AtomicU32,
     /// Held while a namespace and a table are made.
     creating: tokio::sync::Mutex<()>,
 }
 
 impl Connector {
     pub(super) fn new(config: IcebergConfig) -> Connector {
-        Connector { config, connection: OnceCell::new(), creating: tokio::sync::Mutex::new(()) }
+        Connector {
+            config,
+            connection: tokio::sync::Mutex::default(),
+            failed: AtomicU32::new(0),
+            creating: tokio::sync::Mutex::default(),
+        }
     }
 
     async fn get(&self) -> Result<Arc<dyn Connection>, CatalogError> {
-        self.connection.get_or_try_init(|| connect(&self.config)).await.cloned()
+        let mut connection = self.connection.lock().await;
+        match &*connection {
+            Some(connection) => Ok(Arc::clone(connection)),
+            None => Ok(Arc::clone(connection.insert(connect(&self.config).await?))),
+        }
+    }
+
+    /// What became of a look, by any of the tables.
+    fn met<T>(&self, outcome: &Result<T, CatalogError>) {
+        match outcome {
+            Ok(_) => self.failed.store(0, Ordering::Relaxed),
+            Err(CatalogError::Denied(_)) => self.renew(),
+            Err(CatalogError::Unreachable(_)) if self.failed.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES => self.renew(),
+            Err(_) => {}
+        }
+    }
+
+    /// The next request connects anew. An SQLite file stays open: there is nothing about it that is handed out.
+    fn renew(&self) {
+        // Where somebody has it, somebody is connecting.
+        if self.config.catalog.is_shared()
+            && let Ok(mut connection) = self.connection.try_lock()
+        {
+            *connection = None;
+            self.failed.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -155,6 +191,11 @@ impl TableCatalog {
         self.looked().map(|looked| looked.target)
     }
 
+    /// The storage has refused its keys: the next look connects anew.
+    pub(super) fn renew(&self) {
+        self.connector.renew();
+    }
+
     fn looked(&self) -> Option<Looked> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -176,7 +217,7 @@ impl TableCatalog {
         // Loaded again, because a catalog may say "created" too early.
         match connection.load(&self.ident).await? {
             Some(created) => self.stored(created).await,
-            None => Err(CatalogError::Unreachable("the catalog made the table and does not have it".to_owned())),
+            None => Err(CatalogError::Unreachable("the catalog made the table and does not have it".into())),
         }
     }
 
@@ -283,8 +324,10 @@ impl TableCatalog {
 #[async_trait]
 impl Catalog for TableCatalog {
     async fn look(&self) -> Result<Look, CatalogError> {
-        let timed_out = |_| CatalogError::Unreachable(format!("no answer within {} s", LOOK_TIMEOUT.as_secs()));
-        let table = tokio::time::timeout(LOOK_TIMEOUT, self.load_widened()).await.map_err(timed_out)??;
+        let timed_out = |_| CatalogError::Unreachable(format!("no answer within {} s", LOOK_TIMEOUT.as_secs()).into());
+        let table = tokio::time::timeout(LOOK_TIMEOUT, self.load_widened()).await.map_err(timed_out).flatten();
+        self.connector.met(&table);
+        let table = table?;
         let target = Target::of(self.table, &self.rows, table.metadata(), table.file_io()).map_err(CatalogError::Incompatible)?;
         let look = self.read(table.metadata(), &target);
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Looked { table, target: Arc::new(target) });
@@ -300,7 +343,11 @@ impl Catalog for TableCatalog {
             return Answer::Unknown("the version that the commit was built on is not at hand".to_owned());
         };
         let timed_out = |_| Answer::Unknown(format!("no answer within {} s", SEND_TIMEOUT.as_secs()));
-        tokio::time::timeout(SEND_TIMEOUT, self.commit(&looked, attempt)).await.unwrap_or_else(timed_out)
+        let answer = tokio::time::timeout(SEND_TIMEOUT, self.commit(&looked, attempt)).await.unwrap_or_else(timed_out);
+        if let Answer::Denied(_) = answer {
+            self.connector.renew();
+        }
+        answer
     }
 }
 
@@ -310,7 +357,7 @@ pub(super) async fn one_store(table: &IcebergTable) -> Result<(), CatalogError> 
     match table.file_io().exists(location).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(CatalogError::OtherStore(location.to_owned())),
-        Err(error) if storage::denied(&error) => Err(CatalogError::Denied(brief(&error))),
+        Err(error) if storage::denied(&error) => Err(CatalogError::Denied(Said::new(brief(&error), Cause::of(&error)))),
         Err(error) => Err(unreachable(&error)),
     }
 }
@@ -332,7 +379,7 @@ pub(super) fn namespace(config: &IcebergConfig) -> NamespaceIdent {
 }
 
 fn unreachable(error: &Error) -> CatalogError {
-    CatalogError::Unreachable(brief(error))
+    CatalogError::Unreachable(Said::new(brief(error), Cause::of(error)))
 }
 
 /// The library's message in one line, with its source.

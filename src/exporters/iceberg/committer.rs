@@ -360,7 +360,7 @@ impl Committer {
                 }
                 self.back_off(Some(format!("the outcome of a commit is not known: {why}")), None, now)
             }
-            Answer::Denied(why) => self.denied(&Reason::Catalog(CatalogError::Denied(why)), now),
+            Answer::Denied(why) => self.denied(&Reason::Catalog(CatalogError::Denied(why.into())), now),
             Answer::Refused(why) => self.stop(Reason::Refused(why)),
         }
     }

@@ -25,6 +25,10 @@ use crate::config::{ByteSize, Span};
 use crate::tables::added::is_name;
 use crate::tables::{Allowed, Columns, Table};
 
+/// What R2 takes as a namespace.
+const R2_RESERVED: [&str; 3] = ["system", "examples", "information_schema"];
+const R2_LEVELS: usize = 5;
+
 /// For settings that come out of an environment variable, which may be unset. For `deserialize_with`.
 fn none_if_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()).map(T::from))
@@ -113,6 +117,15 @@ impl IcebergConfig {
     pub fn contradiction(&self) -> Option<String> {
         if !self.catalog.is_shared() && self.storage != StorageConfig::default() {
             return Some("`storage` belongs to a REST catalog; the warehouse of `type: sql` is its own".to_owned());
+        }
+        if matches!(self.catalog, CatalogConfig::R2(_)) {
+            let levels = self.namespace.levels();
+            if let Some(name) = levels.first().filter(|name| R2_RESERVED.contains(&name.as_str())) {
+                return Some(format!("R2 keeps the namespace `{name}` for itself; choose another `namespace`"));
+            }
+            if levels.len() > R2_LEVELS {
+                return Some(format!("R2 takes {R2_LEVELS} levels of namespaces, found {} in `namespace`", levels.len()));
+            }
         }
         self.storage.contradiction()
     }
@@ -325,6 +338,19 @@ mod tests {
             let error = check(yaml).expect_err(yaml);
             assert!(error.contains(word), "{yaml}: {error}");
         }
+    }
+
+    #[test]
+    fn namespaces_that_r2_refuses_are_refused() {
+        let r2 = "catalog: { type: r2, account_id: a, bucket: b, token: t }\nnamespace: ";
+        for (namespace, word) in [("system", "`system`"), ("examples.a", "`examples`"), ("a.b.c.d.e.f", "5 levels")] {
+            let why = check(&format!("{r2}{namespace}")).expect("parses").contradiction().expect(namespace);
+            assert!(why.contains(word), "{why}");
+        }
+        for namespace in ["analytics", "a.system", "a.b.c.d.e"] {
+            assert_eq!(check(&format!("{r2}{namespace}")).expect("parses").contradiction(), None, "{namespace}");
+        }
+        assert_eq!(check("namespace: system").expect("parses").contradiction(), None);
     }
 
     #[test]

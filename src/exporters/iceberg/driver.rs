@@ -247,6 +247,9 @@ impl Driver {
         let letters = self.wal.letters(self.stream);
         let files = self.encoder.encode(Job { target, batch, rows, letters, file: self.file }).await;
         IcebergMetrics::add(&metrics.encode_micros, u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if let Err(EncodeFailure::Denied(_)) = &files {
+            self.catalog.renew();
+        }
         if let Ok(files) = &files {
             if let Some(Letters { file, rows }) = files.letters {
                 warn!(table = self.name, rows, %file, "rows do not fit the table: dead letters once the commit is recorded; see `floe replay --list`");

@@ -18,6 +18,7 @@ pub(super) use local::local;
 pub(super) use local::{SyncedStorage, make_directory};
 pub(super) use s3::denied;
 
+use super::committer::CatalogError;
 use super::config::{CatalogConfig, IcebergConfig, R2CatalogConfig, StorageKind};
 use crate::config::Secret;
 use s3::{S3Settings, S3Storage};
@@ -25,22 +26,23 @@ use s3::{S3Settings, S3Storage};
 /// Storage for what lies at `location`. `vended` is what the catalog says of it: endpoint, region, keys.
 ///
 /// # Errors
-/// In words, when no storage fits the location.
-pub(super) fn of(config: &IcebergConfig, location: &str, vended: &HashMap<String, String>) -> Result<FileIO, String> {
+/// When no storage fits the location, or a file with a key cannot be read now.
+pub(super) fn of(config: &IcebergConfig, location: &str, vended: &HashMap<String, String>) -> Result<FileIO, CatalogError> {
+    let unfit = |why: String| Err(CatalogError::Incompatible(why));
     let scheme = location.split_once(":/").map_or("file", |(scheme, _)| scheme);
     match (scheme, config.storage.kind) {
         ("file", StorageKind::Auto | StorageKind::Fs) => Ok(FileIOBuilder::new(Arc::new(SyncedStorage::default())).build()),
         ("s3" | "s3a" | "s3n", StorageKind::Auto | StorageKind::S3) => {
-            Ok(FileIOBuilder::new(Arc::new(S3Storage::new(s3_settings(config, vended)))).build())
+            Ok(FileIOBuilder::new(Arc::new(S3Storage::new(s3_settings(config, vended)?))).build())
         }
-        (_, StorageKind::Auto) => Err(format!("the table lies at {location}, expected s3:// or file://")),
-        (_, kind) => Err(format!("the table lies at {location}, which is not of `storage: {{ type: {} }}`", kind.name())),
+        (_, StorageKind::Auto) => unfit(format!("the table lies at {location}, expected s3:// or file://")),
+        (_, kind) => unfit(format!("the table lies at {location}, which is not of `storage: {{ type: {} }}`", kind.name())),
     }
 }
 
 /// What the configuration says counts before what the catalog says. Keys come from one of the two only: static keys and a vended
 /// session token do not mix.
-fn s3_settings(config: &IcebergConfig, vended: &HashMap<String, String>) -> S3Settings {
+fn s3_settings(config: &IcebergConfig, vended: &HashMap<String, String>) -> Result<S3Settings, CatalogError> {
     let said = |key: &str| vended.get(key).cloned().filter(|value| !value.is_empty());
     let storage = &config.storage;
     let r2 = match &config.catalog {
@@ -58,7 +60,8 @@ fn s3_settings(config: &IcebergConfig, vended: &HashMap<String, String>) -> S3Se
         secret_access_key: None,
         session_token: None,
     };
-    if let Some(keys) = storage.keys().or_else(|| r2.and_then(super::catalog::keys_of_token)) {
+    let derived = || r2.map_or(Ok(None), super::catalog::keys_of_token);
+    if let Some(keys) = storage.keys().map_or_else(derived, |keys| Ok(Some(keys)))? {
         settings.access_key_id = Some(keys.access_key_id);
         settings.secret_access_key = Some(keys.secret_access_key);
         settings.session_token = keys.session_token;
@@ -67,7 +70,7 @@ fn s3_settings(config: &IcebergConfig, vended: &HashMap<String, String>) -> S3Se
         settings.secret_access_key = said("s3.secret-access-key").map(Secret::new);
         settings.session_token = said("s3.session-token").map(Secret::new);
     }
-    settings
+    Ok(settings)
 }
 
 impl StorageKind {
@@ -86,7 +89,8 @@ mod tests {
 
     fn check(yaml: &str, vended: &[(&str, &str)]) -> S3Settings {
         let config: IcebergConfig = serde_saphyr::from_str(yaml).expect("parses");
-        s3_settings(&config, &vended.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        let vended = vended.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        s3_settings(&config, &vended).expect("keys")
     }
 
     fn exposed(secret: Option<&Secret>) -> Option<&str> {
@@ -132,11 +136,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_file_that_cannot_be_read_is_not_replaced_by_other_keys() {
+        let yaml = "catalog: { type: r2, account_id: a1, bucket: b, token_file: /nowhere/token, token_id: i }";
+        let config: IcebergConfig = serde_saphyr::from_str(yaml).expect("parses");
+        let vended = VENDED.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let error = of(&config, "s3://b/t", &vended).expect_err("no keys");
+        assert!(matches!(error, CatalogError::Unreachable(_)) && error.to_string().contains("/nowhere/token"), "{error}");
+    }
+
+    #[test]
     fn a_location_that_no_storage_fits_is_named() {
         let config: IcebergConfig = serde_saphyr::from_str("storage: { type: fs }").expect("parses");
-        let error = of(&config, "s3://b/t", &HashMap::new()).expect_err("does not fit");
+        let error = of(&config, "s3://b/t", &HashMap::new()).expect_err("does not fit").to_string();
         assert!(error.contains("s3://b/t") && error.contains("type: fs"), "{error}");
-        let error = of(&IcebergConfig::default(), "gs://b/t", &HashMap::new()).expect_err("does not fit");
+        let error = of(&IcebergConfig::default(), "gs://b/t", &HashMap::new()).expect_err("does not fit").to_string();
         assert!(error.contains("expected s3://"), "{error}");
     }
 }

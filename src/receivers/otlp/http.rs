@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Version};
+use http::{HeaderMap, Method, Request};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -18,7 +18,7 @@ use crate::receivers::Request as Export;
 use crate::receivers::auth::Tokens;
 use crate::signals::{Encoding, Rejected, Signal};
 
-/// How long, and for how many bytes, a refused body is still read over HTTP/1.1, and thrown away.
+/// How long, and for how many bytes, a refused body is still read, and thrown away.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 << 20;
 
@@ -103,10 +103,10 @@ impl Http {
     }
 }
 
-/// Lets a refused sender finish over HTTP/1.1: if the connection closed under it, it would see a reset in place of the reply. HTTP/2 can
-/// refuse one stream; and a sender that waits for `100 Continue` has not begun.
+/// Lets a refused sender finish: if the connection closed under it, or over HTTP/2 its stream, it would see a reset in place of the reply; libcurl
+/// does. A sender that waits for `100 Continue` has not begun.
 fn linger(head: &Parts, mut body: Incoming) {
-    if head.version > Version::HTTP_11 || body.is_end_stream() || head.headers.contains_key(EXPECT) {
+    if body.is_end_stream() || head.headers.contains_key(EXPECT) {
         return;
     }
     tokio::spawn(tokio::time::timeout(LINGER, async move {

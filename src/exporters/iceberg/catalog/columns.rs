@@ -38,19 +38,19 @@ impl TableCatalog {
                 Err(answer) => return Err(unanswered(answer)),
             }
         }
-        Err(CatalogError::Unreachable("others change the table again and again while its columns are added".to_owned()))
+        Err(CatalogError::Unreachable("others change the table again and again while its columns are added".into()))
     }
 }
 
 /// What an answer to a change of the schema means for the look that asked for it.
 fn unanswered(answer: Answer) -> CatalogError {
     match answer {
-        Answer::Denied(why) => CatalogError::Denied(why),
+        Answer::Denied(why) => CatalogError::Denied(why.into()),
         Answer::Refused(why) => CatalogError::Incompatible(format!("the catalog refuses the added columns: {why}")),
         Answer::TooMany { retry_after } => {
             CatalogError::TooMany { retry_after, why: "the catalog asks for fewer commits".to_owned() }
         }
-        Answer::Unknown(why) => CatalogError::Unreachable(why),
-        Answer::Conflict | Answer::Committed(_) => CatalogError::Unreachable("others change the table".to_owned()),
+        Answer::Unknown(why) => CatalogError::Unreachable(why.into()),
+        Answer::Conflict | Answer::Committed(_) => CatalogError::Unreachable("others change the table".into()),
     }
 }

@@ -30,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Change, Connection, brief};
 use crate::config::Secret;
 use crate::exporters::iceberg::committer::{Answer, CatalogError};
-use crate::exporters::iceberg::config::{IcebergConfig, R2CatalogConfig, StaticKeys, Token};
+use crate::exporters::iceberg::config::{CatalogConfig, IcebergConfig, R2CatalogConfig, StaticKeys, Token};
 use crate::exporters::iceberg::storage;
 use crate::faults::{self, Point};
 use answers::Failure;
@@ -46,23 +46,26 @@ struct Rest {
 
 /// Asks the catalog for its settings: the protocol's first request.
 pub(super) async fn connect(config: &IcebergConfig) -> Result<Arc<dyn Connection>, CatalogError> {
-    let settings = config.catalog.rest().ok_or_else(|| CatalogError::Unreachable("no REST catalog is configured".to_owned()))?;
+    let settings = config.catalog.rest().ok_or_else(|| CatalogError::Unreachable("no REST catalog is configured".into()))?;
     let vended = config.storage.keys().is_none();
     let (client, properties) = Client::connect(settings, vended).await.map_err(Failure::of_look)?;
     Ok(Arc::new(Rest { client, config: config.clone(), properties }))
 }
 
 /// The S3 keys that R2 derives from a token: its id, and the SHA-256 of its value. `None` without `token_id`: the catalog vends keys.
-pub(in crate::exporters::iceberg) fn keys_of_token(r2: &R2CatalogConfig) -> Option<StaticKeys> {
-    let (id, token) = (r2.token_id.as_deref()?, r2.rest.token.as_ref()?);
+///
+/// # Errors
+/// When the token's file cannot be read now: other keys are no substitute.
+pub(in crate::exporters::iceberg) fn keys_of_token(r2: &R2CatalogConfig) -> Result<Option<StaticKeys>, CatalogError> {
+    let (Some(id), Some(token)) = (r2.token_id.as_deref(), r2.rest.token.as_ref()) else { return Ok(None) };
     let token = match token {
         Token::Value(token) => token.clone(),
-        Token::File(file) => read_token(file).ok()?,
-        Token::OAuth2(_) => return None,
+        Token::File(file) => read_token(file).map_err(Failure::of_look)?,
+        Token::OAuth2(_) => return Ok(None),
     };
     let digest = Sha256::digest(token.expose());
     let secret = digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    Some(StaticKeys { access_key_id: Secret::new(id), secret_access_key: Secret::new(secret), session_token: None })
+    Ok(Some(StaticKeys { access_key_id: Secret::new(id), secret_access_key: Secret::new(secret), session_token: None }))
 }
 
 impl Rest {
@@ -76,13 +79,13 @@ impl Rest {
         if let Some(credential) = fitting.max_by_key(|credential| credential.prefix.len()) {
             vended.extend(credential.config);
         }
-        let io = storage::of(&self.config, &location, &vended).map_err(CatalogError::Incompatible)?;
+        let io = storage::of(&self.config, &location, &vended)?;
         let mut table =
             Table::builder().identifier(ident.clone()).file_io(io).metadata(loaded.metadata).runtime(Runtime::current());
         if let Some(location) = loaded.metadata_location {
             table = table.metadata_location(location);
         }
-        table.build().map_err(|error| CatalogError::Unreachable(brief(&error)))
+        table.build().map_err(|error| CatalogError::Unreachable(brief(&error).into()))
     }
 
     async fn create_namespaces(&self, namespace: &NamespaceIdent) -> Result<(), Failure> {
@@ -146,6 +149,13 @@ impl Connection for Rest {
     }
 
     fn warehouse(&self) -> Option<(String, FileIO)> {
+        if let CatalogConfig::R2(r2) = &self.config.catalog {
+            // The keys that R2 vends come with a table.
+            let keyed = self.config.storage.keys().is_some() || keys_of_token(r2).is_ok_and(|keys| keys.is_some());
+            let bucket = format!("s3://{}/", r2.bucket);
+            let io = storage::of(&self.config, &bucket, &self.properties).ok().filter(|_| keyed)?;
+            return Some((bucket, io));
+        }
         let configured = self.config.catalog.rest().and_then(|rest| rest.warehouse.as_ref());
         let said = self.properties.get("warehouse").or(configured).filter(|warehouse| warehouse.contains(":/"))?;
         Some((said.clone(), storage::of(&self.config, said, &self.properties).ok()?))
@@ -170,6 +180,6 @@ fn unless_there<T>(created: Result<T, Failure>) -> Result<(), Failure> {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::Broken(brief(&error))
+        Failure::Broken(brief(&error).into())
     }
 }

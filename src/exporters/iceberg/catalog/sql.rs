@@ -42,10 +42,10 @@ struct Sql {
 
 /// Creates the file and the warehouse where they are missing.
 pub(in crate::exporters::iceberg) async fn connect(config: &SqlCatalogConfig) -> Result<Arc<dyn Connection>, CatalogError> {
-    let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
-    let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
+    let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string().into()))?;
+    let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string().into()))?;
     for directory in path.parent().into_iter().chain([warehouse.as_path()]) {
-        let cannot = |error| CatalogError::Unreachable(format!("cannot create {}: {error}", directory.display()));
+        let cannot = |error| CatalogError::Unreachable(format!("cannot create {}: {error}", directory.display()).into());
         make_directory(directory).map_err(cannot)?;
     }
     open(&path, &warehouse, true).await
@@ -55,16 +55,16 @@ pub(in crate::exporters::iceberg) async fn connect(config: &SqlCatalogConfig) ->
 pub(in crate::exporters::iceberg) async fn connect_existing(
     config: &SqlCatalogConfig,
 ) -> Result<Arc<dyn Connection>, CatalogError> {
-    let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
-    let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string()))?;
+    let path = config.uri.path().map_err(|error| CatalogError::Unreachable(error.to_string().into()))?;
+    let warehouse = config.warehouse.path().map_err(|error| CatalogError::Unreachable(error.to_string().into()))?;
     if !path.is_file() {
-        return Err(CatalogError::Unreachable(format!("there is no catalog at {} yet", path.display())));
+        return Err(CatalogError::Unreachable(format!("there is no catalog at {} yet", path.display()).into()));
     }
     open(&path, &warehouse, false).await
 }
 
 async fn open(path: &Path, warehouse: &Path, create: bool) -> Result<Arc<dyn Connection>, CatalogError> {
-    let cannot = |error: sqlx::Error| CatalogError::Unreachable(format!("cannot open {}: {error}", path.display()));
+    let cannot = |error: sqlx::Error| CatalogError::Unreachable(format!("cannot open {}: {error}", path.display()).into());
     // A commit is on the disk when it is answered: the log lets go of its rows then.
     let mut options = SqliteConnectOptions::new()
         .filename(path)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use iceberg::spec::DataFile;
 use uuid::Uuid;
 
+use crate::exporters::iceberg::cause::Said;
 use crate::faults::{self, Naive};
 use crate::wal::{Held, Intent, Letters, Position, Recorded};
 
@@ -160,11 +161,11 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     #[error("the catalog or its warehouse cannot be reached: {0}")]
-    Unreachable(String),
+    Unreachable(Said),
     #[error("the catalog asks for fewer requests: {why}")]
     TooMany { retry_after: Option<Duration>, why: String },
     #[error("the catalog denies access: {0}; check the credentials")]
-    Denied(String),
+    Denied(Said),
     #[error("the table is gone; restart floe to create it again")]
     Missing,
     #[error(

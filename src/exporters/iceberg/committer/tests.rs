@@ -174,7 +174,7 @@ fn a_denied_look_is_tried_again_ever_less_often_until_the_credentials_are_good()
     committer.on(Event::Tick, now);
     let mut waits = Vec::new();
     for _ in 0..20 {
-        let denied = Event::Looked { look: Err(CatalogError::Denied("401".to_owned())), fresh: fresh(0) };
+        let denied = Event::Looked { look: Err(CatalogError::Denied("401".into())), fresh: fresh(0) };
         let Step::Wait(until) = committer.on(denied, now) else { panic!("expected to wait") };
         assert!(committer.trouble().is_some_and(|trouble| trouble.contains("401")));
         waits.push(until - now);

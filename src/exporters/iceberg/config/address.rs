@@ -24,6 +24,14 @@ pub(super) fn is_server(text: &str) -> bool {
     is_web_address(text) && http::Uri::try_from(text).is_ok_and(|uri| bare(&uri))
 }
 
+/// Whether nobody on the way can read what is sent there: TLS, or this machine itself.
+pub(super) fn is_private(text: &str) -> bool {
+    let Ok(uri) = http::Uri::try_from(text) else { return false };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let here = host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    here || uri.scheme_str() == Some("https")
+}
+
 impl TokenUrl {
     /// As requests are sent to it.
     pub fn expose(&self) -> &str {
@@ -82,6 +90,16 @@ mod tests {
         check("pa55", None);
         check("https:///pa55", None);
         check("https://h/t#pa55", None);
+    }
+
+    #[test]
+    fn what_goes_through_tls_or_stays_here_is_private() {
+        for private in ["https://h/x", "http://127.0.0.1:8181", "http://localhost", "http://[::1]:8181/x"] {
+            assert!(is_private(private), "{private}");
+        }
+        for open in ["http://h", "http://10.0.0.1:8181", "http://localhost.example"] {
+            assert!(!is_private(open), "{open}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::address::{TokenUrl, is_web_address};
-use super::{SqliteUri, Warehouse};
+use super::address::{TokenUrl, is_private, is_web_address};
+use super::{SqliteUri, Warehouse, none_if_empty};
 use crate::config::Secret;
 
 /// The catalog that holds the tables.
@@ -77,17 +77,17 @@ fn catalog_scope() -> Vec<String> {
     vec!["catalog".to_owned()]
 }
 
-/// What the catalog's certificate is checked with, and floe's own. PEM files, read when floe connects.
+/// What the catalog's certificate is checked with, and floe's own. PEM files, read when floe connects, which it does anew when looks fail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
     /// Trusted beside the usual authorities.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// floe's certificate, with `key_file`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     pub cert_file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
 }
 
@@ -120,7 +120,7 @@ struct CatalogSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<Secret>,
     /// `rest`, `r2`: a file that holds the token, read again for every request.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
     /// `rest`: a token for an id and a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +138,7 @@ struct CatalogSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<String>,
     /// `r2`: the id of the token, where the S3 keys are to be derived from it instead of vended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "none_if_empty", skip_serializing_if = "Option::is_none")]
     token_id: Option<String>,
 }
 
@@ -150,6 +150,11 @@ impl CatalogConfig {
             CatalogConfig::Rest(rest) => Some(rest),
             CatalogConfig::R2(r2) => Some(&r2.rest),
         }
+    }
+
+    /// Whether a token goes over a network unencrypted.
+    pub fn sends_in_clear(&self) -> bool {
+        self.rest().is_some_and(|rest| rest.token.is_some() && !is_private(&rest.uri))
     }
 
     /// Whether other processes elsewhere can write to the same tables.
@@ -259,6 +264,20 @@ impl CatalogSettings {
         let token = tokens.next();
         if tokens.next().is_some() {
             return Err("of `catalog.token`, `catalog.token_file` and `catalog.oauth2` keep one".to_owned());
+        }
+        match &token {
+            Some(Token::Value(token)) if !token.is_word() => {
+                return Err("expected one token in `catalog.token`, found a space or a line break within".to_owned());
+            }
+            Some(Token::OAuth2(oauth2)) if oauth2.client_id.is_empty() || oauth2.client_secret.expose().is_empty() => {
+                return Err("expected `client_id` and `client_secret` in `catalog.oauth2`, found an empty one".to_owned());
+            }
+            Some(_) if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) => {
+                return Err(
+                    "`catalog.headers` has `Authorization` beside a token, which is sent in its place; keep one".to_owned()
+                );
+            }
+            _ => {}
         }
         let tls = self.tls.clone().unwrap_or_default();
         if tls.cert_file.is_some() != tls.key_file.is_some() {
@@ -384,6 +403,11 @@ mod tests {
             ("{ type: rest, uri: \"https://h\", tls: { cert_file: c } }", "key_file"),
             ("{ type: rest, uri: \"http://h\", headers: { \"a b\": c } }", "a b"),
             ("{ type: rest, uri: \"http://h\", bucket: b }", "catalog.bucket"),
+            ("{ type: rest, uri: \"http://h\", token: \"a\\nb\" }", "`catalog.token`, found a space or a line break"),
+            ("{ type: rest, uri: \"http://h\", token: \" a\" }", "`catalog.token`, found a space or a line break"),
+            ("{ type: rest, uri: \"http://h\", oauth2: { client_id: \"\", client_secret: s } }", "found an empty one"),
+            ("{ type: rest, uri: \"http://h\", oauth2: { client_id: i, client_secret: \"\" } }", "found an empty one"),
+            ("{ type: rest, uri: \"http://h\", token: t, headers: { authorization: x } }", "keep one"),
             ("{ type: sql, token: t }", "catalog.token"),
             ("{ type: r2, bucket: b, token: t }", "account_id"),
             ("{ type: r2, account_id: a, bucket: b }", "catalog.token"),
@@ -392,6 +416,15 @@ mod tests {
             let error = check(yaml).expect_err(yaml);
             assert!(error.contains(word), "{yaml}: {error}");
         }
+    }
+
+    #[test]
+    fn what_comes_empty_out_of_the_environment_is_none() {
+        let tls = "tls: { ca_file: \"\", cert_file: \"\", key_file: \"\" }";
+        let config = rest(&format!("{{ type: rest, uri: \"http://h\", token_file: \"\", token: \"\", warehouse: \"\", {tls} }}"));
+        assert_eq!((config.token, config.warehouse, config.tls), (None, None, TlsConfig::default()));
+        let config = check("{ type: r2, account_id: a, bucket: b, token: t, token_id: \"\" }").expect("parses");
+        assert!(matches!(config, CatalogConfig::R2(R2CatalogConfig { token_id: None, .. })), "{config:?}");
     }
 
     #[test]

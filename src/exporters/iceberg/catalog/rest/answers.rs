@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::exporters::iceberg::cause::{Cause, Said};
 use crate::exporters::iceberg::committer::{Answer, CatalogError};
 
 /// Anything but a success.
@@ -19,7 +20,7 @@ pub(super) enum Failure {
         retry_after: Option<Duration>,
     },
     /// No answer, or none that can be read: nobody knows whether the request was carried out.
-    Broken(String),
+    Broken(Said),
 }
 
 impl Failure {
@@ -47,12 +48,15 @@ impl Failure {
     pub(super) fn of_look(self) -> CatalogError {
         let why = self.to_string();
         match self {
-            Failure::Status { status: 401 | 403 | 419, .. } => CatalogError::Denied(why),
+            Failure::Status { status: status @ (401 | 403 | 419), .. } => {
+                CatalogError::Denied(Said::new(why, Cause::Status(status)))
+            }
             Failure::Status { status: 429, retry_after, .. } => CatalogError::TooMany { retry_after, why },
             Failure::Status { status: 503, retry_after: Some(wait), .. } => {
                 CatalogError::TooMany { retry_after: Some(wait), why }
             }
-            _ => CatalogError::Unreachable(why),
+            Failure::Status { status, .. } => CatalogError::Unreachable(Said::new(why, Cause::Status(status))),
+            Failure::Broken(said) => CatalogError::Unreachable(said),
         }
     }
 
@@ -70,7 +74,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Broken(why) => f.write_str(why),
+            Failure::Broken(said) => said.fmt(f),
             Failure::Status { status, kind, message, .. } => {
                 write!(f, "status {status}")?;
                 if !kind.is_empty() {
@@ -112,7 +116,7 @@ mod tests {
             (status(503, "", "", None), "Unknown"),
             (status(504, "", "", None), "Unknown"),
             (status(307, "", "", None), "Unknown"),
-            (Failure::Broken("connection reset".to_owned()), "Unknown"),
+            (Failure::Broken("connection reset".into()), "Unknown"),
         ] {
             let answer = failure.clone().of_commit();
             assert!(format!("{answer:?}").starts_with(expected), "{failure:?}: {answer:?}");
@@ -137,7 +141,7 @@ mod tests {
             (status(429, "", "", Some(60)), "TooMany"),
             (status(500, "", "", None), "Unreachable"),
             (status(404, "", "<html>", None), "Unreachable"),
-            (Failure::Broken(String::new()), "Unreachable"),
+            (Failure::Broken("".into()), "Unreachable"),
         ] {
             let error = failure.clone().of_look();
             assert!(format!("{error:?}").starts_with(expected), "{failure:?}: {error:?}");

@@ -6,13 +6,16 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::answers::Failure;
-use super::client::{causes, failure};
+use super::client::{causes, failure, read, retry_after};
 use crate::clock;
 use crate::config::Secret;
+use crate::exporters::iceberg::cause::{Cause, Said};
 use crate::exporters::iceberg::config::OAuth2Config;
 
 /// Of a token of which nothing is said.
 const LIFETIME: Duration = Duration::from_hours(1);
+/// Of an answer.
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// Who gives tokens, and the last one given.
 #[derive(Debug)]
@@ -55,9 +58,10 @@ impl TokenSource {
         Ok(given.access_token)
     }
 
-    /// The catalog has refused the token.
-    pub(super) async fn forget(&self) {
-        *self.token.lock().await = None;
+    /// The catalog has refused the token; another one that was given meanwhile stays.
+    pub(super) async fn forget(&self, refused: &Secret) {
+        let mut token = self.token.lock().await;
+        token.take_if(|(token, _)| token.expose() == refused.expose());
     }
 
     async fn ask(&self, http: &reqwest::Client) -> Result<Given, Failure> {
@@ -68,26 +72,31 @@ impl TokenSource {
             ("client_secret", self.config.client_secret.expose()),
             ("scope", &scope),
         ];
-        let broken =
-            |error: reqwest::Error| Failure::Broken(format!("no token from {}: {}", self.shown, causes(&error.without_url())));
+        let broken = |error: reqwest::Error| {
+            let cause = Cause::of(&error);
+            Failure::Broken(Said::new(format!("no token from {}: {}", self.shown, causes(&error.without_url())), cause))
+        };
         let answer = http.post(&self.url).form(&form).send().await.map_err(broken)?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(broken)?;
+        let (status, wait) = (answer.status(), retry_after(answer.headers()));
+        let body = read(answer, ANSWER_BYTES).await?;
         if !status.is_success() {
-            // RFC 6749, 5.2: a wrong id or secret is a 400 or a 401.
-            return Err(match failure(status, None, &body) {
-                Failure::Status { message, .. } if status.is_client_error() => Failure::Status {
-                    status: 401,
-                    kind: String::new(),
-                    message: format!("no token from {}: status {}: {message}", self.shown, status.as_u16()),
-                    spoken: false,
-                    retry_after: None,
-                },
-                other => Failure::Broken(format!("no token from {}: {other}", self.shown)),
+            let failure = failure(status, wait, &body);
+            let message = format!("no token from {}: {failure}", self.shown);
+            let (kind, spoken) = (String::new(), false);
+            return Err(match status.as_u16() {
+                // RFC 6749, 5.2: a wrong id or secret is a 400 or a 401.
+                400 | 401 | 403 => Failure::Status { status: 401, kind, message, spoken, retry_after: None },
+                status @ (429 | 503) => Failure::Status { status, kind, message, spoken, retry_after: wait },
+                status => Failure::Broken(Said::new(message, Cause::Status(status))),
             });
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| Failure::Broken(format!("the answer of {} holds no token: {error}", self.shown)))
+        let given: Given = serde_json::from_slice(&body)
+            .map_err(|error| Failure::Broken(format!("the answer of {} holds no token: {error}", self.shown).into()))?;
+        if given.access_token.expose().is_empty() || !given.access_token.is_word() {
+            let said = format!("the token that {} gives is empty, or has a space or a line break in it", self.shown);
+            return Err(Failure::Broken(said.into()));
+        }
+        Ok(given)
     }
 }
 
@@ -99,6 +108,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::exporters::iceberg::committer::CatalogError;
 
     /// A server that gives one answer to everybody, and counts them.
     async fn server(status: &'static str, body: &'static str) -> (String, Arc<AtomicU32>, Arc<std::sync::Mutex<String>>) {
@@ -138,7 +148,10 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         let request = seen.lock().expect("free").clone();
         assert!(request.ends_with("grant_type=client_credentials&client_id=me&client_secret=s&scope=a+b"), "{request}");
-        source.forget().await;
+        source.forget(&Secret::new("an older one")).await;
+        source.token(&http).await.expect("a token");
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        source.forget(&Secret::new("t1")).await;
         source.token(&http).await.expect("a token");
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
@@ -159,6 +172,17 @@ mod tests {
             let failure = source(&url).token(&reqwest::Client::new()).await.expect_err("refused");
             assert_eq!(matches!(failure, Failure::Status { status: 401, .. }), denied, "{failure}");
             assert!(failure.to_string().contains("invalid_client"), "{failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_who_asks_for_time_is_given_it() {
+        for status in ["429 Too Many Requests\r\nretry-after: 7", "503 Service Unavailable\r\nretry-after: 7"] {
+            let (url, ..) = server(status, "").await;
+            let failure = source(&url).token(&reqwest::Client::new()).await.expect_err("refused");
+            let error = failure.of_look();
+            let wait = Some(Duration::from_secs(7));
+            assert!(matches!(error, CatalogError::TooMany { retry_after, .. } if retry_after == wait), "{error:?}");
         }
     }
 }

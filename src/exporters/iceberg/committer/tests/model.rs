@@ -343,7 +343,7 @@ impl World {
                 self.ids += 1;
                 let look = match self.fault(choices, 1) {
                     0 => Ok(self.seen()),
-                    _ => Err(CatalogError::Unreachable("down".to_owned())),
+                    _ => Err(CatalogError::Unreachable("down".into())),
                 };
                 Event::Looked { look, fresh: fresh(self.ids) }
             }
