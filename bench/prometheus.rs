@@ -49,7 +49,7 @@ fn request(from: usize, time: u64, resource: &Arc<[Label]>) -> Points {
     let text = |text: &str| text.to_owned();
     let metric =
         Arc::new(Descriptor { name: text("http.server.requests"), description: text("Requests"), unit: text("{request}"), kind });
-    let scope = Arc::new(OwnedScope { name: text("bench"), version: text("1"), attributes: Vec::new() });
+    let scope = Arc::new(OwnedScope { name: text("bench"), version: text("1"), ..OwnedScope::default() });
     let point = |n: usize| OwnedPoint {
         metric: Arc::clone(&metric),
         resource: Arc::clone(resource),

@@ -148,6 +148,8 @@ pub struct Scope<'a> {
     pub resource: u32,
     pub name: Cow<'a, str>,
     pub version: Cow<'a, str>,
+    /// Of metrics only: nothing else is told about it.
+    pub schema_url: Cow<'a, str>,
     pub attributes: Slice,
 }
 

@@ -71,6 +71,9 @@ pub struct Prometheus {
     key: HashKey,
     shape: Shape,
     created: bool,
+    open_metrics: bool,
+    /// Labels that every series has, as they are written.
+    constant: String,
     expirations: Expirations,
     started: Instant,
     state: Mutex<State>,
@@ -180,18 +183,21 @@ impl Prometheus {
         let max_series = config.max_series.get();
         let mut store = Store::new(max_series, config.max_series_per_metric());
         let shape = Shape::of(&config.functions);
-        let rows = Rows::claim(&mut store, shape.clone());
-        let family = store.claim("target", "", Kind::Info, "What sends the metrics of this job and instance");
+        let rules = config.label_rules();
+        let rows = Rows::claim(&mut store, &rules.naming, shape.clone());
+        let help = "What sends the metrics of this job and instance";
+        let family = store.claim(&rules.naming, ("target", ""), Kind::Info, help);
         let targets = Targets { family, by_identity: HashMap::new() };
         // Twice: streams outnumber series once ids are no labels.
         let streams = Streams::new(2 * max_series);
         let stats = Stats { max_series, ..Stats::default() };
         let lasts = |span: Duration| Some(span).filter(|span| !span.is_zero());
-        let rules = config.label_rules();
         Arc::new(Prometheus {
             key: HashKey::random(),
             shape,
             created: config.created_timestamps,
+            open_metrics: config.enable_open_metrics,
+            constant: rules.constant.text.clone(),
             expirations: Expirations {
                 points: lasts(config.metric_expiration.get()),
                 rows: lasts(config.functions.expiration.get()),
@@ -247,14 +253,13 @@ impl Prometheus {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        let format = Format::negotiate(request.headers());
+        let format = Format::negotiate(request.headers(), self.open_metrics);
         let gzip = accept::takes_gzip(request.headers());
         let body = if head {
             Answer::Words(None)
         } else {
             self.state().stats.scrapes += 1;
-            let style = Style { format, created: self.created };
-            Answer::Scrape(Box::new(Scrape::new(Arc::clone(self), style, gzip, request.headers())))
+            Answer::Scrape(Box::new(Scrape::new(Arc::clone(self), format, gzip, request.headers())))
         };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
@@ -287,7 +292,8 @@ impl Prometheus {
     }
 
     /// The next piece of a scrape, consistent in itself.
-    fn write_piece(&self, cursor: &mut Cursor, style: Style, out: &mut Vec<u8>) {
+    fn write_piece(&self, cursor: &mut Cursor, format: Format, out: &mut Vec<u8>) {
+        let style = Style { format, created: self.created, constant: &self.constant };
         exposition::piece(&self.state().store, cursor, style, out);
     }
 

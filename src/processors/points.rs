@@ -49,6 +49,7 @@ fn owned_scope(records: &Records<'_>, scope: &Scope<'_>) -> OwnedScope {
     OwnedScope {
         name: scope.name.clone().into_owned(),
         version: scope.version.clone().into_owned(),
+        schema_url: scope.schema_url.clone().into_owned(),
         attributes: labels(records, scope.attributes),
     }
 }
@@ -130,7 +131,8 @@ mod tests {
         let resource = owner(&[("service.name", Value::Str("shop".into()))]);
         let attributes = owner(&[("code", Value::Int(7)), ("empty", Value::Empty)]);
         records.resources.push(Resource { attributes: resource });
-        records.scopes.push(Scope { resource: 0, name: "sdk".into(), version: "1".into(), attributes: Slice::default() });
+        let (name, version, schema_url) = ("sdk".into(), "1".into(), "https://opentelemetry.io/schemas/1.0".into());
+        records.scopes.push(Scope { resource: 0, name, version, schema_url, attributes: Slice::default() });
         records.metrics.push(Metric { scope: 0, name: "hits".into(), description: "".into(), unit: "1".into(), kind: SUM });
         let trace_id = TraceId([7; 16]);
         records.exemplars.push(Exemplar { time: Timestamp(2), value: 0.5, trace_id, span_id: None });
@@ -158,6 +160,7 @@ mod tests {
             (one.scope.name.as_str(), one.scope.version.as_str(), one.exemplars[0].trace_id),
             ("sdk", "1", TraceId([7; 16]))
         );
+        assert_eq!(one.scope.schema_url, "https://opentelemetry.io/schemas/1.0");
         assert!(Arc::ptr_eq(&one.metric, &other.metric) && Arc::ptr_eq(&one.resource, &other.resource));
         assert!(Arc::ptr_eq(&one.scope, &other.scope));
     }

@@ -308,8 +308,9 @@ impl ColumnStep for Sanitizer {
             });
             point.scope = shared(&mut scopes, &point.scope, |scope| {
                 let mut clean = scope.clone();
-                self.clean_string(&mut clean.name, &mut redactions);
-                self.clean_string(&mut clean.version, &mut redactions);
+                for text in [&mut clean.name, &mut clean.version, &mut clean.schema_url] {
+                    self.clean_string(text, &mut redactions);
+                }
                 self.clean_labels(&mut clean.attributes, &mut redactions);
                 (clean != *scope).then(|| Arc::new(clean))
             });

@@ -21,11 +21,13 @@ pub struct Descriptor {
     pub kind: MetricKind,
 }
 
-/// The instrumentation scope of a metric; its schema URL is not kept.
+/// The instrumentation scope of a metric.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OwnedScope {
     pub name: String,
     pub version: String,
+    /// Of the scope's metrics, as the SDK sent it.
+    pub schema_url: String,
     pub attributes: Vec<Label>,
 }
 

@@ -99,11 +99,13 @@ impl Layout {
     fn scope<'a>(&self, records: &mut Records<'a>, resource: u32, message: &'a [u8]) -> Result<()> {
         let mut described = Embedded::default();
         let mut count = 0;
+        let mut schema_url: &[u8] = &[];
         let mut reader = Reader::new(message);
         while let Some(field) = reader.next()? {
             match field.number {
                 1 => described.add(field.bytes()?),
                 2 => count += 1,
+                3 if records.signal == Signal::Metrics => schema_url = field.bytes()?,
                 _ => {}
             }
         }
@@ -111,7 +113,8 @@ impl Layout {
             return Err(Fault::new(TOO_MANY));
         }
         let scope = u32::try_from(records.scopes.len()).unwrap_or(u32::MAX);
-        let described = scope_of(records, resource, &described).map_err(|fault| fault.within("scope"))?;
+        let mut described = scope_of(records, resource, &described).map_err(|fault| fault.within("scope"))?;
+        described.schema_url = text(schema_url, &mut records.mended);
         records.scopes.push(described);
         reserve(records, count, message.len());
         let mut reader = Reader::new(message);
@@ -162,5 +165,5 @@ fn scope_of<'a>(records: &mut Records<'a>, resource: u32, message: &Embedded<'a>
     let attributes = records.attributes.since(mark);
     let name = text(name, &mut records.mended);
     let version = text(version, &mut records.mended);
-    Ok(Scope { resource, name, version, attributes })
+    Ok(Scope { resource, name, version, schema_url: "".into(), attributes })
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names::{is_legacy, underscored};
+use super::names::is_legacy;
 
 /// One way to write everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +47,13 @@ pub enum Escaping {
 const TEXT: Format = Format { syntax: Syntax::Text, escaping: Escaping::Underscores, told: false };
 
 impl Format {
-    /// What the `Accept` headers ask for: the greatest weight, and of equals the first.
-    pub fn negotiate(headers: &HeaderMap) -> Format {
+    /// What the `Accept` headers ask for: the greatest weight, and of equals the first. OpenMetrics only if it is allowed.
+    pub fn negotiate(headers: &HeaderMap, open_metrics: bool) -> Format {
         let mut best = (TEXT, 0.0);
         for range in Range::all(headers, &ACCEPT) {
             let weight = range.weight();
             if weight > best.1
-                && let Some(format) = Format::of(&range)
+                && let Some(format) = Format::of(&range).filter(|format| open_metrics || !format.is_open_metrics())
             {
                 best = (format, weight);
             }
@@ -113,17 +113,20 @@ impl Format {
     }
 }
 
-/// Whether a reply may be gzip.
+/// Whether a reply is to be gzip: it is asked for, and plain text is not liked better.
 pub fn takes_gzip(headers: &HeaderMap) -> bool {
-    let mut any = None;
+    let (mut gzip, mut plain, mut any) = (None, None, None);
     for range in Range::all(headers, &ACCEPT_ENCODING) {
-        match &*range.name {
-            "gzip" | "x-gzip" => return range.weight() > 0.0,
-            "*" => any = Some(range.weight() > 0.0),
-            _ => {}
-        }
+        let weight = match &*range.name {
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut plain,
+            "*" => &mut any,
+            _ => continue,
+        };
+        weight.get_or_insert(range.weight());
     }
-    any.unwrap_or(false)
+    let gzip = gzip.or(any).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= plain.unwrap_or(0.0)
 }
 
 /// One element of a header that lists what is wanted: a name in lower case, and its parameters.
@@ -158,14 +161,25 @@ impl<'a> Range<'a> {
 }
 
 impl Escaping {
-    /// A name of a metric or a label as the scraper knows names.
+    /// A name of a metric as the scraper knows names.
     pub fn apply(self, name: &str) -> Cow<'_, str> {
         match self {
             Escaping::AllowUtf8 => Cow::Borrowed(name),
-            Escaping::Underscores => underscored(name),
+            Escaping::Underscores if is_legacy(name) => Cow::Borrowed(name),
+            Escaping::Underscores => {
+                Cow::Owned(name.char_indices().map(|(at, c)| if is_letter(c, at) { c } else { '_' }).collect())
+            }
             Escaping::Dots => Cow::Owned(dots(name)),
             Escaping::Values if is_legacy(name) => Cow::Borrowed(name),
             Escaping::Values => Cow::Owned(values(name)),
+        }
+    }
+
+    /// A name of a label: no colon for those that know no other characters.
+    pub fn apply_to_label(self, name: &str) -> Cow<'_, str> {
+        match self.apply(name) {
+            name if self == Escaping::AllowUtf8 || !name.contains(':') => name,
+            name => Cow::Owned(name.replace(':', "_")),
         }
     }
 }
@@ -212,7 +226,7 @@ mod tests {
     #[test]
     fn the_format_is_the_one_with_the_greatest_weight() {
         let check = |accept: &str, expected: &str| {
-            let format = Format::negotiate(&headers(ACCEPT, accept));
+            let format = Format::negotiate(&headers(ACCEPT, accept), true);
             assert_eq!(format.content_type(), expected, "{accept}");
         };
         let text = "text/plain; version=0.0.4; charset=utf-8";
@@ -256,6 +270,11 @@ mod tests {
         check("gzip;q=0, *", false);
         check("*", true);
         check("identity", false);
+        check("gzip;q=0.5, identity;q=1", false);
+        check("gzip;q=1.0, identity; q=0.5, *;q=0", true);
+        check("*;q=0.1, identity;q=0.5", false);
+        check("gzip;q=nan", false);
+        check("br, *;q=0.1", true);
         assert!(!takes_gzip(&HeaderMap::new()));
     }
 

@@ -19,7 +19,7 @@ impl Buckets {
         Buckets { bounds: bounds.into(), counts: vec![0; bounds.len() + 1].into(), sum: Some(0.0) }
     }
 
-    /// From a point as it was sent; `None` where it contradicts itself.
+    /// From a point as it was sent; `None` where it contradicts itself. A sum that is no number, after one infinite value, is none.
     pub(super) fn read(count: u64, sum: Option<f64>, counts: &[u64], bounds: &[f64]) -> Option<Buckets> {
         let bounds = bounds.strip_suffix(&[f64::INFINITY]).unwrap_or(bounds);
         let whole = [count];
@@ -35,9 +35,8 @@ impl Buckets {
             && bounds.len() <= MAX_BOUNDS
             && bounds.iter().all(|bound| bound.is_finite())
             && increasing
-            && total == Some(count)
-            && sum.is_none_or(f64::is_finite);
-        sound.then(|| Buckets { bounds: bounds.into(), counts: counts.into(), sum })
+            && total == Some(count);
+        sound.then(|| Buckets { bounds: bounds.into(), counts: counts.into(), sum: sum.filter(|sum| sum.is_finite()) })
     }
 
     pub(super) fn bounds(&self) -> &[f64] {
@@ -46,6 +45,10 @@ impl Buckets {
 
     pub(super) fn sum(&self) -> Option<f64> {
         self.sum
+    }
+
+    pub(super) fn set_sum(&mut self, sum: f64) {
+        self.sum = self.sum.map(|_| sum);
     }
 
     pub(super) fn count(&self) -> u64 {

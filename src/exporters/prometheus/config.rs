@@ -1,13 +1,14 @@
 //! The `prometheus` exporter's part of the configuration.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::from_rows::LABELS as ROW_LABELS;
-use super::labels::{self, LabelRules, Promoted};
-use super::names::TranslationStrategy;
+use super::labels::{self, Constant, LabelRules, Promoted};
+use super::names::{Naming, TranslationStrategy, is_legacy};
 use crate::config::values::Span;
 use crate::tables::{Columns, Raw, Table};
 
@@ -30,13 +31,21 @@ pub struct PrometheusConfig {
     pub max_series_per_metric: Option<MaxSeries>,
     /// How long a series of points stays without a new point; `0` is for ever. Default 5m.
     pub metric_expiration: Span,
+    /// Stands before every name, with `_` between: letters, digits and `_`, 64 at most. Default none.
+    pub namespace: Namespace,
+    /// Labels of every series. An attribute of such a name becomes `exported_…`. Default none.
+    pub const_labels: ConstLabels,
     pub resource_to_telemetry_conversion: ResourceConversion,
+    /// Which attributes of the resource become labels of every series; counts before `resource_to_telemetry_conversion`. Default none.
+    pub resource_constant_labels: Option<ResourceConstantLabels>,
     /// Attributes of the resource that become labels of every series, by name. Default none.
     pub promote_resource_attributes: ResourceAttributes,
     /// Leave the labels `otel_scope_…` away: series of scopes with the same attributes add up. Default false.
     pub without_scope_info: bool,
     /// How names are made. Default `UnderscoreEscapingWithSuffixes`.
     pub translation_strategy: TranslationStrategy,
+    /// Answer in OpenMetrics where it is asked for. Default true.
+    pub enable_open_metrics: bool,
     /// Write `_created` of counters, histograms and summaries in OpenMetrics. Default true.
     pub created_timestamps: bool,
     pub functions: FunctionsConfig,
@@ -50,7 +59,29 @@ pub struct PrometheusConfig {
 pub struct ResourceConversion {
     /// Every attribute of the resource becomes a label of every series. Default false.
     pub enabled: bool,
+    /// But for those that `job` and `instance` are made of. Default false.
+    pub exclude_service_attributes: bool,
 }
+
+/// `resource_constant_labels`, as the Collector has it: patterns in which `*` stands for any text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResourceConstantLabels {
+    /// Attributes that become labels. Default none, or all if some are excluded.
+    pub included: Vec<String>,
+    /// Attributes that do not, whatever is included. Default none.
+    pub excluded: Vec<String>,
+}
+
+/// A prefix of names; may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String")]
+pub struct Namespace(String);
+
+/// At most 16 labels, none of them one that the exporter gives itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub struct ConstLabels(BTreeMap<String, String>);
 
 /// `functions`: the families that are made from rows.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -100,10 +131,14 @@ impl Default for PrometheusConfig {
             max_series: MaxSeries(100_000),
             max_series_per_metric: None,
             metric_expiration: Span::seconds(300),
+            namespace: Namespace::default(),
+            const_labels: ConstLabels::default(),
             resource_to_telemetry_conversion: ResourceConversion::default(),
+            resource_constant_labels: None,
             promote_resource_attributes: ResourceAttributes::default(),
             without_scope_info: false,
             translation_strategy: TranslationStrategy::default(),
+            enable_open_metrics: true,
             created_timestamps: true,
             functions: FunctionsConfig::default(),
             allow_raw: AllowRaw::default(),
@@ -138,12 +173,31 @@ impl PrometheusConfig {
     }
 
     pub(super) fn label_rules(&self) -> LabelRules {
-        let resource = if self.resource_to_telemetry_conversion.enabled {
-            Promoted::All
-        } else {
-            Promoted::Named(self.promote_resource_attributes.0.clone())
+        let strategy = self.translation_strategy;
+        LabelRules {
+            naming: Naming { strategy, namespace: self.namespace.0.clone() },
+            without_scope: self.without_scope_info,
+            resource: self.promoted(),
+            constant: Constant::of(&self.const_labels.0, strategy),
+        }
+    }
+
+    fn promoted(&self) -> Promoted {
+        let every = || vec!["*".to_owned()];
+        let all = &self.resource_to_telemetry_conversion;
+        let mut promoted = match &self.resource_constant_labels {
+            Some(chosen) if chosen.included.is_empty() && !chosen.excluded.is_empty() => {
+                Promoted { included: every(), excluded: chosen.excluded.clone() }
+            }
+            Some(chosen) => Promoted { included: chosen.included.clone(), excluded: chosen.excluded.clone() },
+            None if all.enabled && all.exclude_service_attributes => {
+                Promoted { included: every(), excluded: labels::IDENTIFYING.map(str::to_owned).into() }
+            }
+            None if all.enabled => Promoted { included: every(), excluded: Vec::new() },
+            None => Promoted::default(),
         };
-        LabelRules { strategy: self.translation_strategy, scope: !self.without_scope_info, resource }
+        promoted.included.extend(self.promote_resource_attributes.0.iter().cloned());
+        promoted
     }
 }
 
@@ -172,6 +226,30 @@ impl TryFrom<u32> for MaxSeries {
         match number {
             1..=10_000_000 => Ok(MaxSeries(number)),
             _ => Err(format!("expected a number of series from 1 to 10000000, found {number}")),
+        }
+    }
+}
+
+impl TryFrom<String> for Namespace {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Namespace, String> {
+        if name.is_empty() || (name.len() <= 64 && is_legacy(&name) && !name.contains(':')) {
+            Ok(Namespace(name))
+        } else {
+            Err(format!("expected a namespace of letters, digits and `_`, 64 at most and no digit first, found `{name}`"))
+        }
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for ConstLabels {
+    type Error = String;
+
+    fn try_from(labels: BTreeMap<String, String>) -> Result<ConstLabels, String> {
+        match labels.keys().find(|name| name.is_empty() || labels::OWN.contains(&name.as_str())) {
+            Some(name) => Err(format!("`{name}` cannot be a label of every series: the exporter gives it itself")),
+            None if labels.len() > 16 => Err(format!("expected at most 16 labels of every series, found {}", labels.len())),
+            None => Ok(ConstLabels(labels)),
         }
     }
 }
@@ -293,6 +371,9 @@ mod tests {
         check("functions: { duration_buckets: [1, 1] }", "each greater than the one before");
         check("functions: { memory_buckets: [] }", "1 to 64");
         check("translation_strategy: Dots", "Dots");
+        check("namespace: my-shop", "`my-shop`");
+        check("namespace: 9lives", "no digit first");
+        check("const_labels: { job: mine }", "`job` cannot be a label of every series");
     }
 
     #[test]

@@ -30,10 +30,12 @@ pub(super) struct Cursor {
 
 /// What is written beside names, labels and values.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(super) struct Style<'a> {
     pub(super) format: Format,
     /// `_created` in OpenMetrics.
     pub(super) created: bool,
+    /// Labels that every series has, as they are written.
+    pub(super) constant: &'a str,
 }
 
 impl Cursor {
@@ -43,7 +45,7 @@ impl Cursor {
 }
 
 /// Appends the next piece to `out`.
-pub(super) fn piece(store: &Store, cursor: &mut Cursor, style: Style, out: &mut Vec<u8>) {
+pub(super) fn piece(store: &Store, cursor: &mut Cursor, style: Style<'_>, out: &mut Vec<u8>) {
     let end = out.len() + PIECE_BYTES;
     while !cursor.done && out.len() < end {
         let resumed = cursor.family.as_ref().filter(|_| cursor.labels.is_some());
@@ -64,7 +66,7 @@ pub(super) fn piece(store: &Store, cursor: &mut Cursor, style: Style, out: &mut 
         let mut last = None;
         let series = store.series(family, cursor.labels.as_deref()).inspect(|(labels, _)| last = Some(Arc::clone(labels)));
         let whole = match style.format.syntax {
-            Syntax::Protobuf => protobuf::family(family, series, style.format, end, out),
+            Syntax::Protobuf => protobuf::family(family, series, style, end, out),
             _ => text::family(family, begins, series, style, end, out),
         };
         // Without another series the family is done, also if the piece is full.

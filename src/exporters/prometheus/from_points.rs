@@ -56,6 +56,7 @@ impl HashKey {
                     append_labels(&mut hasher, &point.resource, &mut sorted);
                     append(&mut hasher, point.scope.name.as_bytes());
                     append(&mut hasher, point.scope.version.as_bytes());
+                    append(&mut hasher, point.scope.schema_url.as_bytes());
                     append_labels(&mut hasher, &point.scope.attributes, &mut sorted);
                     shared = Some((point, hasher.clone()));
                     hasher
@@ -181,7 +182,7 @@ impl State {
             Reading::Summary(summary) => (Kind::Summary, Value::Summary(Box::new(summary.clone()))),
         };
         let metric = &point.metric;
-        let name = names::family(&metric.name, &metric.unit, kind, self.rules.strategy);
+        let name = names::family(&metric.name, &metric.unit, kind, &self.rules.naming);
         let end = metric.description.floor_char_boundary(MAX_HELP_BYTES);
         let help = metric
             .description
@@ -212,7 +213,7 @@ impl State {
     }
 
     fn find_target(&mut self, resource: &[Label], now: Now) -> Option<SeriesId> {
-        let (known_by, labels) = LabelSet::of_target(resource, self.rules.strategy)?;
+        let (known_by, labels) = LabelSet::of_target(resource, &self.rules)?;
         let known = self.targets.by_identity.get(&*known_by).copied().filter(|target| self.store.is_alive(*target));
         if let Some(target) = known {
             self.store.relabel(target, labels.text.as_deref().unwrap_or_default());
@@ -230,8 +231,9 @@ impl State {
     fn apply(&mut self, series: SeriesId, change: Change, exemplars: &[Exemplar], now: Now) -> Result<(), Dropped> {
         match change {
             Change::Add(amount) => self.store.add(series, amount, now.seconds),
+            Change::Total(total) => self.store.total(series, total, now.seconds),
             Change::Set(value) => self.store.set(series, value, now.seconds),
-            Change::Merge(histogram) => self.store.merge(series, &histogram, now.seconds)?,
+            Change::Merge(histogram, sum) => self.store.merge(series, &histogram, sum, now.seconds)?,
         }
         self.store.exemplify(series, exemplars);
         Ok(())

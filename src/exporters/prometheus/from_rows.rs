@@ -13,7 +13,8 @@ use std::collections::HashMap;
 
 use super::buckets::Buckets;
 use super::config::FunctionsConfig;
-use super::labels::LabelSet;
+use super::labels::{Constant, LabelSet};
+use super::names::Naming;
 use super::native::Native;
 use super::series::{FamilyId, Kind, SeriesId, Stamp, Store};
 use super::values::{Histogram, Value};
@@ -79,32 +80,33 @@ impl Shape {
 }
 
 impl Key<'_> {
-    fn labels<'k>(&'k self, own: Option<(&'static str, &'k str)>) -> LabelSet {
+    fn labels<'k>(&'k self, own: Option<(&'static str, &'k str)>, constant: &Constant) -> LabelSet {
         let mut labels = vec![("function", self.function)];
         labels.extend(LABELS.into_iter().zip(self.labels));
         labels.extend(own);
-        LabelSet::of(&labels)
+        LabelSet::of(&labels, constant)
     }
 }
 
 impl Rows {
     /// Claims the names of the families before any sender can.
-    pub(super) fn claim(store: &mut Store, shape: Shape) -> Rows {
+    pub(super) fn claim(store: &mut Store, naming: &Naming, shape: Shape) -> Rows {
+        let mut claim = |name, unit, kind, help| store.claim(naming, (name, unit), kind, help);
         let help = "Invocations by kind of start, where the platform says it";
-        let starts = store.claim("function_starts", "", Kind::Counter, help);
+        let starts = claim("function_starts", "", Kind::Counter, help);
         let help = "Memory that invocations used, where the platform says it";
-        let memory = store.claim("function_memory_used_bytes", "bytes", Kind::Histogram, help);
+        let memory = claim("function_memory_used_bytes", "bytes", Kind::Histogram, help);
         let help = "When the newest deployment of each status was made, with its version";
-        let deployed_at = store.claim("function_deployment_timestamp_seconds", "seconds", Kind::Gauge, help);
+        let deployed_at = claim("function_deployment_timestamp_seconds", "seconds", Kind::Gauge, help);
         Rows {
             shape,
-            invocations: store.claim("function_invocations", "", Kind::Counter, "Invocations by outcome"),
-            durations: store.claim("function_duration_seconds", "seconds", Kind::Histogram, "Duration of invocations"),
+            invocations: claim("function_invocations", "", Kind::Counter, "Invocations by outcome"),
+            durations: claim("function_duration_seconds", "seconds", Kind::Histogram, "Duration of invocations"),
             memory,
             starts,
-            errors: store.claim("function_errors", "", Kind::Counter, "Errors by type"),
-            rate_limits: store.claim("function_rate_limits", "", Kind::Counter, "Rate limits that were hit, by type"),
-            deployments: store.claim("function_deployments", "", Kind::Counter, "Deployments by status"),
+            errors: claim("function_errors", "", Kind::Counter, "Errors by type"),
+            rate_limits: claim("function_rate_limits", "", Kind::Counter, "Rate limits that were hit, by type"),
+            deployments: claim("function_deployments", "", Kind::Counter, "Deployments by status"),
             deployed_at,
             functions: HashMap::new(),
             deployed: HashMap::new(),
@@ -130,7 +132,7 @@ impl State {
 
     fn add_invocations(&mut self, group: &Group<'_, Invocations>, now: Now) {
         let Group { key, of } = group;
-        let labels = key.labels(None);
+        let labels = key.labels(None, &self.rules.constant);
         let known = labels.text.as_deref().and_then(|labels| self.rows.functions.get(labels)).copied();
         let mut series = known.unwrap_or_else(|| self.place_function(key, &labels, now));
         let seen = now.seconds;
@@ -140,7 +142,7 @@ impl State {
         self.store.add(series.warm, f64::from(of.warm), seen);
         // Nothing else makes histograms of these families, so they are of one form.
         let durations = of.durations.histogram(&self.rows.shape.durations);
-        let _ = self.store.merge(series.durations, &durations.unwrap_or_else(|| self.no_durations()), seen);
+        let _ = self.store.merge(series.durations, &durations.unwrap_or_else(|| self.no_durations()), None, seen);
         self.store.exemplify(series.durations, &of.exemplars);
         let memory = of.memory.histogram(&self.rows.shape.memory);
         if memory.is_some() && series.memory.is_none() {
@@ -148,7 +150,7 @@ impl State {
         }
         if let Some(place) = series.memory {
             let memory = memory.unwrap_or_else(|| Histogram::from(Buckets::empty(&self.rows.shape.memory)));
-            let _ = self.store.merge(place, &memory, seen);
+            let _ = self.store.merge(place, &memory, None, seen);
         }
     }
 
@@ -171,10 +173,10 @@ impl State {
             native: self.rows.shape.native.then(|| Native::empty(count::NATIVE_SCALE)),
         };
         let series = FunctionSeries {
-            succeeded: place(self.rows.invocations, &key.labels(Some(("outcome", "success"))), &zero),
-            failed: place(self.rows.invocations, &key.labels(Some(("outcome", "failure"))), &zero),
-            cold: place(self.rows.starts, &key.labels(Some(("start", "cold"))), &zero),
-            warm: place(self.rows.starts, &key.labels(Some(("start", "warm"))), &zero),
+            succeeded: place(self.rows.invocations, &key.labels(Some(("outcome", "success")), &self.rules.constant), &zero),
+            failed: place(self.rows.invocations, &key.labels(Some(("outcome", "failure")), &self.rules.constant), &zero),
+            cold: place(self.rows.starts, &key.labels(Some(("start", "cold")), &self.rules.constant), &zero),
+            warm: place(self.rows.starts, &key.labels(Some(("start", "warm")), &self.rules.constant), &zero),
             durations: place(self.rows.durations, labels, &Value::Histogram(Box::new(durations))),
             memory: None,
         };
@@ -197,7 +199,7 @@ impl State {
     }
 
     fn add_events(&mut self, family: FamilyId, group: &Group<'_, Events>, now: Now) {
-        let labels = group.key.labels(Some(("type", group.key.own)));
+        let labels = group.key.labels(Some(("type", group.key.own)), &self.rules.constant);
         let id = self.add_count(family, &labels, group.of.count, now);
         self.store.exemplify(id, &group.of.exemplars);
     }
@@ -211,10 +213,10 @@ impl State {
 
     fn add_deployments(&mut self, group: &Group<'_, Deployments<'_>>, now: Now) {
         let Group { key, of } = group;
-        let labels = key.labels(Some(("status", key.own)));
+        let labels = key.labels(Some(("status", key.own)), &self.rules.constant);
         self.add_count(self.rows.deployments, &labels, of.count, now);
         let (Some((at, version)), Some(known_by)) = (of.newest, labels.text) else { return };
-        let told = LabelSet::of(&[("function", key.function), ("version", version), ("status", key.own)]);
+        let told = LabelSet::of(&[("function", key.function), ("version", version), ("status", key.own)], &self.rules.constant);
         #[expect(clippy::cast_precision_loss, reason = "Prometheus has doubles only; microseconds are exact until 2255")]
         let value = Value::Number(at as f64 / 1e6);
         let known = self.rows.deployed.get(&*known_by).copied().filter(|(series, _)| self.store.is_alive(*series));

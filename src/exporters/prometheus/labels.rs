@@ -1,11 +1,17 @@
 //! Label sets: which attributes become labels, under which names, and how they are written.
 //!
-//! A set is rendered once, when its series is made: sorted, escaped, without braces. The text is the identity of the series.
+//! A set is rendered once, when its series is made: sorted, escaped, without braces. The text is the identity of the series. `never` has the
+//! keys that are no labels in any set.
+
+mod never;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::names::{TranslationStrategy, is_legacy};
+use super::accept::Escaping;
+use super::names::{Naming, TranslationStrategy, is_legacy};
 use crate::signals::points::{Label, OwnedPoint};
+pub(super) use never::never;
 
 /// A longer value is cut at a character.
 const MAX_VALUE_BYTES: usize = 256;
@@ -19,74 +25,6 @@ const MAX_TARGET_BYTES: usize = 4096;
 /// The labels of the series that takes what finds no room, as the OpenTelemetry SDK specification names it ("Cardinality limits").
 pub(super) const OVERFLOW: &str = "otel_metric_overflow=\"true\"";
 
-/// Keys that never become labels, in lower case with `_` for every other character: ids of one request, addresses of a client.
-/// docs/mapping.md has their sources.
-const NEVER: [&str; 63] = [
-    "aws_request_id",
-    "cf_connecting_ip",
-    "cf_ray",
-    "cicd_pipeline_run_id",
-    "cicd_pipeline_run_url_full",
-    "cicd_pipeline_task_run_id",
-    "cicd_pipeline_task_run_url_full",
-    "client_address",
-    "client_ip",
-    "client_port",
-    "client_socket_address",
-    "cloudflare_ray_id",
-    "deployment_id",
-    "enduser_id",
-    "error_id",
-    "event_id",
-    "faas_execution",
-    "faas_invocation_id",
-    "http_client_ip",
-    "http_request_header_cf_connecting_ip",
-    "http_request_header_cf_connecting_ipv6",
-    "http_request_header_cf_pseudo_ipv4",
-    "http_request_header_cf_ray",
-    "http_request_header_forwarded",
-    "http_request_header_traceparent",
-    "http_request_header_tracestate",
-    "http_request_header_true_client_ip",
-    "http_request_header_x_amzn_trace_id",
-    "http_request_header_x_client_ip",
-    "http_request_header_x_forwarded_for",
-    "http_request_header_x_real_ip",
-    "http_request_header_x_request_id",
-    "http_request_header_x_vercel_forwarded_for",
-    "http_request_header_x_vercel_id",
-    "http_request_id",
-    "http_response_header_cf_ray",
-    "http_response_header_x_request_id",
-    "http_response_header_x_vercel_id",
-    "invocation_id",
-    "log_record_uid",
-    "messaging_message_conversation_id",
-    "messaging_message_id",
-    "net_peer_ip",
-    "net_peer_port",
-    "net_sock_peer_addr",
-    "net_sock_peer_port",
-    "network_peer_address",
-    "network_peer_port",
-    "ray_id",
-    "request_id",
-    "rpc_jsonrpc_request_id",
-    "session_id",
-    "source_address",
-    "source_port",
-    "span_id",
-    "trace_id",
-    "traceparent",
-    "user_id",
-    "vercel_deployment_id",
-    "vercel_deploymentid",
-    "vercel_request_id",
-    "x_forwarded_for",
-    "x_real_ip",
-];
-
 /// The labels of one series.
 #[derive(Debug, PartialEq)]
 pub(super) struct LabelSet {
@@ -97,19 +35,28 @@ pub(super) struct LabelSet {
 }
 
 /// Which attributes beside those of the point become labels, and how names are made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LabelRules {
-    pub(super) strategy: TranslationStrategy,
-    /// Scope labels.
-    pub(super) scope: bool,
+    pub(super) naming: Naming,
+    /// Leave scope labels away.
+    pub(super) without_scope: bool,
     pub(super) resource: Promoted,
+    pub(super) constant: Constant,
 }
 
-/// Attributes of the resource that become labels of every series.
-#[derive(Clone, Debug)]
-pub(super) enum Promoted {
-    All,
-    Named(Vec<String>),
+/// Attributes of the resource that become labels of every series: patterns in which `*` stands for any text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Promoted {
+    pub(super) included: Vec<String>,
+    pub(super) excluded: Vec<String>,
+}
+
+/// Labels that every series has. They are written with it, and not held by it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Constant {
+    names: Vec<String>,
+    /// As the labels of a set are.
+    pub(super) text: String,
 }
 
 /// One label before it is written.
@@ -122,9 +69,9 @@ struct Draft<'a> {
 
 impl LabelSet {
     /// From names that are known to be valid; an empty value is no label.
-    pub(super) fn of(labels: &[(&'static str, &str)]) -> LabelSet {
+    pub(super) fn of(labels: &[(&'static str, &str)], constant: &Constant) -> LabelSet {
         let drafts = labels.iter().map(|(name, value)| Draft { name: (*name).to_owned(), key: name, value }).collect();
-        write(drafts, 0, true)
+        write(drafts, 0, true, constant)
     }
 
     /// From the attributes of a point, its scope and its resource, which `job` and `instance` come from.
@@ -141,61 +88,91 @@ impl LabelSet {
             }
             Some((name, value))
         };
+        let strategy = rules.naming.strategy;
         for (key, value) in &point.labels {
-            let name = label_name(key, rules.strategy);
+            let name = label_name(key, strategy);
             drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
         }
         let of_point = |key: &str| point.labels.iter().any(|(own, _)| own == key);
         for (key, value) in point.resource.iter().filter(|(key, _)| rules.resource.takes(key) && !of_point(key)) {
-            let name = label_name(key, rules.strategy);
+            let name = label_name(key, strategy);
             drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
         }
-        if rules.scope {
+        if !rules.without_scope {
             let scope = &*point.scope;
-            drafts.push(Draft { name: "otel_scope_name".to_owned(), key: "", value: &scope.name });
-            drafts.push(Draft { name: "otel_scope_version".to_owned(), key: "", value: &scope.version });
-            for (key, value) in scope.attributes.iter().filter(|(key, _)| key != "name" && key != "version") {
-                let name = format!("otel_scope_{}", any_name(key, rules.strategy));
-                drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
+            for (name, value) in OF_SCOPE.into_iter().zip([&scope.name, &scope.version, &scope.schema_url]) {
+                drafts.push(Draft { name: name.to_owned(), key: name, value });
+            }
+            for (key, value) in &scope.attributes {
+                let name = any_name(&format!("otel_scope_{key}"), strategy);
+                // The scope itself says what it is called (specification, "Instrumentation Scope").
+                if !OF_SCOPE.contains(&name.as_str()) {
+                    drafts.extend(add(key, name, value).map(|(name, value)| Draft { name, key, value }));
+                }
             }
         }
-        write(drafts, dropped, false)
+        write(drafts, dropped, false, &rules.constant)
     }
 
     /// What `target_info` says of a resource: `job` and `instance`, and every other attribute that has room. The first part is that by
     /// which the target is known; `None` where it has neither.
-    pub(super) fn of_target(resource: &[Label], strategy: TranslationStrategy) -> Option<(String, LabelSet)> {
+    pub(super) fn of_target(resource: &[Label], rules: &LabelRules) -> Option<(String, LabelSet)> {
         let (job, instance) = (job(resource), find(resource, "service.instance.id"));
         if job.is_empty() && instance.is_empty() {
             return None;
         }
-        let known_by = LabelSet::of(&[("job", &job), ("instance", instance)]).text?;
+        let known_by = LabelSet::of(&[("job", &job), ("instance", instance)], &Constant::default()).text?;
         let mut drafts = vec![
             Draft { name: "job".to_owned(), key: "", value: &job },
             Draft { name: "instance".to_owned(), key: "", value: instance },
         ];
         let mut room = MAX_TARGET_BYTES;
         for (key, value) in resource.iter().filter(|(key, _)| !IDENTIFYING.contains(&key.as_str()) && !never(key)) {
-            let name = label_name(key, strategy);
+            let name = label_name(key, rules.naming.strategy);
             let Some(left) = room.checked_sub(name.len() + cut(value).len() + 4) else { continue };
             room = left;
             drafts.push(Draft { name, key, value });
         }
-        Some((known_by, write(drafts, 0, true)))
+        Some((known_by, write(drafts, 0, true, &rules.constant)))
     }
 }
 
 impl Promoted {
     fn takes(&self, key: &str) -> bool {
-        match self {
-            Promoted::All => true,
-            Promoted::Named(names) => names.iter().any(|name| name == key),
-        }
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| is_like(key, pattern));
+        any(&self.included) && !any(&self.excluded)
     }
 }
 
+impl Constant {
+    pub(super) fn of(labels: &BTreeMap<String, String>, strategy: TranslationStrategy) -> Constant {
+        let drafts = labels.iter().map(|(key, value)| Draft { name: label_name(key, strategy), key, value });
+        let drafts: Vec<Draft<'_>> = drafts.collect();
+        let names = drafts.iter().map(|draft| draft.name.clone()).collect();
+        Constant { names, text: write(drafts, 0, true, &Constant::default()).text.unwrap_or_default() }
+    }
+}
+
+/// Whether a text is what a pattern says, in which `*` stands for any text.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return text == pattern };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*');
+    let last = parts.next_back().unwrap_or_default();
+    for part in parts {
+        match text.split_once(part) {
+            Some((_, after)) => text = after,
+            None => return false,
+        }
+    }
+    text.ends_with(last)
+}
+
+/// The labels that say which scope made a series.
+const OF_SCOPE: [&str; 3] = ["otel_scope_name", "otel_scope_version", "otel_scope_schema_url"];
+
 /// What `job` and `instance` are made of.
-const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
+pub(super) const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
 
 fn find<'a>(resource: &'a [Label], key: &str) -> &'a str {
     resource.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.as_str())
@@ -213,32 +190,37 @@ pub(super) fn sorted<'a>(labels: &'a [Label], into: &mut Vec<&'a Label>) {
     into.sort_unstable();
 }
 
-pub(super) fn never(key: &str) -> bool {
-    // Longer than any entry: the copy below stays small.
-    if key.len() > 64 {
-        return false;
-    }
-    let plain: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
-    NEVER.binary_search(&plain.as_str()).is_ok()
-}
-
-/// A valid label name that none of ours has.
+/// A valid label name that none of ours has, but for those of the scope: their values are joined, as the specification has it.
 fn label_name(key: &str, strategy: TranslationStrategy) -> String {
     let mut name = any_name(key, strategy);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || name.starts_with("__") {
         name.insert_str(0, "key_");
     }
-    if ["job", "instance", "le", "quantile", "otel_metric_overflow"].contains(&name.as_str()) || name.starts_with("otel_scope_") {
-        name.insert_str(0, "exported_");
+    if OWN.contains(&name.as_str()) {
+        name.insert_str(0, EXPORTED);
     }
     name
 }
+
+/// The names of labels that the exporter gives itself.
+pub(super) const OWN: [&str; 5] = ["job", "instance", "le", "quantile", "otel_metric_overflow"];
+/// Stands before the name of a label that has another meaning here, as where Prometheus scrapes a label that it has itself.
+const EXPORTED: &str = "exported_";
 
 fn any_name(key: &str, strategy: TranslationStrategy) -> String {
     if strategy.keeps_utf8() {
         return cut(key).to_owned();
     }
-    cut(key).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    let mut name = String::with_capacity(key.len());
+    for c in cut(key).chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() => name.push(c),
+            // One `_` for a run of them (specification, "Metric Attributes").
+            _ if name.ends_with('_') => {}
+            _ => name.push('_'),
+        }
+    }
+    name
 }
 
 /// As much of a value as a label may have.
@@ -247,8 +229,13 @@ pub(super) fn cut(text: &str) -> &str {
 }
 
 /// Sorts, joins the values of one name with `;` and escapes. A set that is too long is none, unless it is `always` short enough.
-fn write(mut drafts: Vec<Draft<'_>>, dropped: u64, always: bool) -> LabelSet {
+fn write(mut drafts: Vec<Draft<'_>>, dropped: u64, always: bool, constant: &Constant) -> LabelSet {
     drafts.retain(|draft| !draft.value.is_empty());
+    for draft in &mut drafts {
+        while constant.names.contains(&draft.name) {
+            draft.name.insert_str(0, EXPORTED);
+        }
+    }
     drafts.sort_by(|a, b| (&a.name, a.key).cmp(&(&b.name, b.key)));
     let mut text = String::new();
     for same in drafts.chunk_by(|a, b| a.name == b.name) {
@@ -281,6 +268,20 @@ fn write(mut drafts: Vec<Draft<'_>>, dropped: u64, always: bool) -> LabelSet {
 /// Whether the name of a label needs no quotes.
 fn is_plain(name: &str) -> bool {
     is_legacy(name) && !name.contains(':')
+}
+
+/// The labels of a series for a scraper that may not know every character: names as it knows them, values as they were written, those of
+/// names that meet joined with `;`.
+pub(super) fn known_as<'a>(constant: &'a str, labels: &'a str, escaping: Escaping) -> Vec<(String, Cow<'a, str>)> {
+    let mut known: Vec<(String, Cow<'_, str>)> = Vec::new();
+    for (name, value) in pairs(constant).chain(pairs(labels)) {
+        let name = escaping.apply_to_label(&name).into_owned();
+        match known.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, values)) => *values = Cow::Owned(format!("{values};{value}")),
+            None => known.push((name, Cow::Borrowed(value))),
+        }
+    }
+    known
 }
 
 /// The labels of a written set: each name as it is, each value as it was written.

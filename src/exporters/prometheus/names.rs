@@ -25,6 +25,14 @@ pub enum TranslationStrategy {
     NoTranslation,
 }
 
+/// How names are made by this exporter.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Naming {
+    pub(super) strategy: TranslationStrategy,
+    /// Stands before every name; may be empty.
+    pub(super) namespace: String,
+}
+
 /// The name of a family.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Name {
@@ -47,12 +55,21 @@ impl TranslationStrategy {
     }
 }
 
-/// The name of a family from the name and the unit of an OpenTelemetry metric.
-pub(super) fn family(name: &str, unit: &str, kind: Kind, strategy: TranslationStrategy) -> Name {
-    if strategy == TranslationStrategy::UnderscoreEscapingWithSuffixes {
-        return with_words(name, unit, kind);
+impl Naming {
+    /// A name of the exporter's own.
+    pub(super) fn own(&self, name: &str) -> String {
+        if self.namespace.is_empty() { name.to_owned() } else { format!("{}_{name}", self.namespace) }
     }
-    let name = if strategy.keeps_utf8() { Cow::Borrowed(name) } else { underscored(name) };
+}
+
+/// The name of a family from the name and the unit of an OpenTelemetry metric.
+pub(super) fn family(name: &str, unit: &str, kind: Kind, naming: &Naming) -> Name {
+    let strategy = naming.strategy;
+    if strategy == TranslationStrategy::UnderscoreEscapingWithSuffixes {
+        return with_words(name, unit, kind, &naming.namespace);
+    }
+    let name = naming.own(name);
+    let name = if strategy.keeps_utf8() { Cow::Borrowed(name.as_str()) } else { underscored(&name) };
     let stripped = name.strip_suffix("_total").filter(|base| kind == Kind::Counter && !base.is_empty());
     let total = strategy.adds_suffixes() || stripped.is_some();
     let mut base = stripped.unwrap_or(&name).to_owned();
@@ -79,7 +96,7 @@ pub(super) fn family(name: &str, unit: &str, kind: Kind, strategy: TranslationSt
 }
 
 /// What is not a letter, a digit or a colon separates; runs of it become one `_`. The unit is appended unless the name has it.
-fn with_words(name: &str, unit: &str, kind: Kind) -> Name {
+fn with_words(name: &str, unit: &str, kind: Kind, namespace: &str) -> Name {
     let mut words: Vec<&str> =
         name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|word| !word.is_empty()).collect();
     if kind == Kind::Counter && words.len() > 1 && words.last() == Some(&"total") {
@@ -98,10 +115,13 @@ fn with_words(name: &str, unit: &str, kind: Kind) -> Name {
         words.push("per");
         words.push(per);
     }
-    let mut base = words.join("_");
-    if base.is_empty() {
-        base.push_str("unnamed");
+    if words.is_empty() {
+        words.push("unnamed");
     }
+    if !namespace.is_empty() {
+        words.insert(0, namespace);
+    }
+    let mut base = words.join("_");
     if base.starts_with(|c: char| c.is_ascii_digit()) {
         base.insert(0, '_');
     }
@@ -204,7 +224,7 @@ mod tests {
 
     fn check(kind: Kind, cases: &[(&str, &str, &str)]) {
         for (name, unit, expected) in cases {
-            assert_eq!(&*family(name, unit, kind, TranslationStrategy::default()).base, *expected, "{name} in {unit}");
+            assert_eq!(&*family(name, unit, kind, &Naming::default()).base, *expected, "{name} in {unit}");
         }
     }
 
@@ -259,7 +279,7 @@ mod tests {
                 ("größe", "x\"}\n", "gr_e_x"),
             ],
         );
-        assert_eq!(family(&"x".repeat(9_000), "", Kind::Gauge, TranslationStrategy::default()).base.len(), MAX_NAME_BYTES);
+        assert_eq!(family(&"x".repeat(9_000), "", Kind::Gauge, &Naming::default()).base.len(), MAX_NAME_BYTES);
     }
 
     #[test]
@@ -269,7 +289,8 @@ mod tests {
         };
         let check = |strategy, name, unit, base: &str, written: &str, total| {
             let expected = Name { base: base.into(), unit: written.into(), total };
-            assert_eq!(family(name, unit, Kind::Counter, strategy), expected, "{name} by {strategy:?}");
+            let naming = Naming { strategy, namespace: String::new() };
+            assert_eq!(family(name, unit, Kind::Counter, &naming), expected, "{name} by {strategy:?}");
         };
         check(UnderscoreEscapingWithSuffixes, "faas.time", "s", "faas_time_seconds", "seconds", true);
         check(UnderscoreEscapingWithoutSuffixes, "faas.time", "s", "faas_time", "", false);
@@ -278,5 +299,18 @@ mod tests {
         check(NoUTF8EscapingWithSuffixes, "faas.time_seconds_total", "s", "faas.time_seconds", "seconds", true);
         check(NoTranslation, "größe", "s", "größe", "", false);
         check(NoTranslation, "", "s", "unnamed", "", false);
+    }
+
+    #[test]
+    fn a_namespace_stands_before_every_name() {
+        let check = |strategy, name, unit, expected: &str| {
+            let naming = Naming { strategy, namespace: "shop".to_owned() };
+            assert_eq!(&*family(name, unit, Kind::Gauge, &naming).base, expected, "{name} by {strategy:?}");
+        };
+        check(TranslationStrategy::UnderscoreEscapingWithSuffixes, "9.lives", "s", "shop_9_lives_seconds");
+        check(TranslationStrategy::UnderscoreEscapingWithSuffixes, "", "", "shop_unnamed");
+        check(TranslationStrategy::UnderscoreEscapingWithoutSuffixes, "9.lives", "s", "shop_9_lives");
+        check(TranslationStrategy::NoUTF8EscapingWithSuffixes, "9.lives", "s", "shop_9.lives_seconds");
+        check(TranslationStrategy::NoTranslation, "9.lives", "s", "shop_9.lives");
     }
 }

@@ -41,14 +41,11 @@ impl Native {
         Native { scale, zero_count: 0, zero_threshold: 0.0, positive, negative, sum: Some(0.0) }
     }
 
-    /// From a point as it was sent; `None` where it contradicts itself, or is coarser than Prometheus can say.
+    /// From a point as it was sent; `None` where it contradicts itself, or is coarser than Prometheus can say. A sum that is no number, after
+    /// one infinite value, is none.
     pub(super) fn read(point: &OwnedExponential) -> Option<Native> {
         let OwnedExponential { count, sum, scale, zero_count, zero_threshold, positive, negative } = point;
-        if !(*SCALES.start()..=MAX_SCALE).contains(scale)
-            || !sum.is_none_or(f64::is_finite)
-            || !zero_threshold.is_finite()
-            || *zero_threshold < 0.0
-        {
+        if !(*SCALES.start()..=MAX_SCALE).contains(scale) || !zero_threshold.is_finite() || *zero_threshold < 0.0 {
             return None;
         }
         let (positive, negative) = (Side::read(positive, *scale)?, Side::read(negative, *scale)?);
@@ -56,8 +53,9 @@ impl Native {
         if total != *count {
             return None;
         }
+        let sum = sum.filter(|sum| sum.is_finite());
         let mut native =
-            Native { scale: *scale, zero_count: *zero_count, zero_threshold: *zero_threshold, positive, negative, sum: *sum };
+            Native { scale: *scale, zero_count: *zero_count, zero_threshold: *zero_threshold, positive, negative, sum };
         native.coarsen(native.scale - SCALES.end());
         native.fit();
         Some(native)
@@ -100,6 +98,10 @@ impl Native {
         self.sum
     }
 
+    pub(super) fn set_sum(&mut self, sum: f64) {
+        self.sum = self.sum.map(|_| sum);
+    }
+
     pub(super) fn count(&self) -> u64 {
         let sides = self.positive.counts.iter().chain(&self.negative.counts);
         sides.fold(self.zero_count, |total, count| total.saturating_add(*count))
@@ -113,12 +115,12 @@ impl Native {
     /// Adds the other's values, at the coarser of both scales.
     pub(super) fn add(&mut self, other: &Native) {
         let mut other = other.clone();
+        self.fit_beside(&mut other);
         self.align(&mut other);
         self.zero_count = self.zero_count.saturating_add(other.zero_count);
         self.positive.add(&other.positive);
         self.negative.add(&other.negative);
         self.sum = self.sum.zip(other.sum).map(|(mine, others)| mine + others);
-        self.fit();
     }
 
     /// What was added since `earlier`; `None` where this is no continuation of it.
@@ -199,6 +201,18 @@ impl Native {
         }
     }
 
+    /// Brings both to a scale at which their sum is small enough, before it is made: buckets far apart would be many with those between.
+    fn fit_beside(&mut self, other: &mut Native) {
+        let scale = self.scale.min(other.scale);
+        self.coarsen(self.scale - scale);
+        other.coarsen(other.scale - scale);
+        let wide = |mine: &Side, others: &Side| mine.width_with(others) > MAX_BUCKETS as u64;
+        while self.scale > *SCALES.start() && (wide(&self.positive, &other.positive) || wide(&self.negative, &other.negative)) {
+            self.coarsen(1);
+            other.coarsen(1);
+        }
+    }
+
     /// Halves the scale until both sides are small enough. At the coarsest one every double fits.
     fn fit(&mut self) {
         while self.scale > *SCALES.start() && (self.positive.is_wide() || self.negative.is_wide()) {
@@ -227,6 +241,14 @@ impl Side {
 
     fn is_wide(&self) -> bool {
         self.counts.len() > MAX_BUCKETS
+    }
+
+    /// How many buckets there are from the lowest to the highest of both.
+    fn width_with(&self, other: &Side) -> u64 {
+        let sides = [self, other].into_iter().filter(|side| !side.counts.is_empty());
+        let ends = sides.map(|side| (i64::from(side.offset), i64::from(side.offset) + side.counts.len() as i64));
+        let span = ends.reduce(|(low, high), (lower, higher)| (low.min(lower), high.max(higher)));
+        span.map_or(0, |(low, high)| low.abs_diff(high))
     }
 
     /// Every bucket with its index.

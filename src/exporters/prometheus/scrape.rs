@@ -13,7 +13,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Prometheus;
-use super::exposition::{Cursor, Style};
+use super::accept::Format;
+use super::exposition::Cursor;
 use crate::clock;
 
 /// For a scraper that does not say how long it waits.
@@ -45,21 +46,21 @@ pub enum Answer {
 pub struct Scrape {
     exporter: Arc<Prometheus>,
     cursor: Cursor,
-    style: Style,
+    format: Format,
     gzip: Option<GzEncoder<Vec<u8>>>,
     until: Instant,
     ended: bool,
 }
 
 impl Scrape {
-    pub(super) fn new(exporter: Arc<Prometheus>, style: Style, gzip: bool, headers: &HeaderMap) -> Scrape {
+    pub(super) fn new(exporter: Arc<Prometheus>, format: Format, gzip: bool, headers: &HeaderMap) -> Scrape {
         let seconds = headers.get(PATIENCE).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
         let lasts = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|lasts| !lasts.is_zero());
         let lasts = lasts.unwrap_or(LASTS).min(LASTS_AT_MOST);
         Scrape {
             exporter,
             cursor: Cursor::default(),
-            style,
+            format,
             gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
             until: clock::now() + lasts,
             ended: false,
@@ -74,7 +75,7 @@ impl Scrape {
                 return Some(Err(ScrapeError::Late));
             }
             let mut piece = Vec::new();
-            self.exporter.write_piece(&mut self.cursor, self.style, &mut piece);
+            self.exporter.write_piece(&mut self.cursor, self.format, &mut piece);
             self.ended = self.cursor.is_done();
             let coded = match &mut self.gzip {
                 None => Ok(piece),

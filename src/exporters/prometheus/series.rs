@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::Dropped;
 use super::labels::{LabelSet, OVERFLOW};
-use super::names::{self, Name};
+use super::names::{self, Name, Naming};
+use super::streams::Total;
 use super::values::{Exemplars, Histogram, Value};
 use crate::signals::{Exemplar, Timestamp};
 
@@ -139,8 +140,8 @@ impl Store {
     }
 
     /// Makes a family that is the exporter's own; for names that are claimed before anything else.
-    pub(super) fn claim(&mut self, name: &str, unit: &str, kind: Kind, help: &str) -> FamilyId {
-        self.make(Name { base: name.into(), unit: unit.into(), total: true }, kind, help, true)
+    pub(super) fn claim(&mut self, naming: &Naming, (name, unit): (&str, &str), kind: Kind, help: &str) -> FamilyId {
+        self.make(Name { base: naming.own(name).into(), unit: unit.into(), total: true }, kind, help, true)
     }
 
     fn make(&mut self, name: Name, kind: Kind, help: &str, reserved: bool) -> FamilyId {
@@ -238,6 +239,15 @@ impl Store {
         }
     }
 
+    /// One of the totals that a series is the sum of has changed.
+    pub(super) fn total(&mut self, id: SeriesId, total: Total, seen: u32) {
+        let Some(series) = self.get_mut(id) else { return };
+        series.seen = seen;
+        if let Value::Number(number) = &mut series.value {
+            *number = total.replaced_in(*number);
+        }
+    }
+
     /// Takes an amount away from a gauge whose stream is silent.
     pub(super) fn take(&mut self, id: SeriesId, amount: f64) {
         if let Some(Value::Number(number)) = self.get_mut(id).map(|series| &mut series.value) {
@@ -271,11 +281,15 @@ impl Store {
 
     /// # Errors
     /// [`Dropped::Conflict`] where the series holds a histogram of the other form.
-    pub(super) fn merge(&mut self, id: SeriesId, added: &Histogram, seen: u32) -> Result<(), Dropped> {
+    pub(super) fn merge(&mut self, id: SeriesId, added: &Histogram, sum: Option<Total>, seen: u32) -> Result<(), Dropped> {
         let Some(series) = self.get_mut(id) else { return Ok(()) };
         let before = series.value.cost();
         let Value::Histogram(histogram) = &mut series.value else { return Err(Dropped::Conflict) };
+        let total = sum.zip(histogram.sum()).map(|(total, sum)| total.replaced_in(sum));
         histogram.add(added)?;
+        if let Some(total) = total {
+            histogram.set_sum(total);
+        }
         series.seen = seen;
         // Differing bounds take buckets away.
         let (after, family) = (series.value.cost(), series.family);

@@ -40,8 +40,25 @@ pub(super) enum Reading {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     Add(f64),
+    Total(Total),
     Set(Value),
-    Merge(Histogram),
+    /// What was added to a histogram, and the total of its sum, where there is one.
+    Merge(Histogram, Option<Total>),
+}
+
+/// What a total was and what it is. A series that nothing else feeds is that total to the last digit; to others the difference is added.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Total {
+    before: f64,
+    now: f64,
+}
+
+impl Total {
+    /// The sum of all totals after this one has changed.
+    pub(super) fn replaced_in(self, sum: f64) -> f64 {
+        let alone = sum.total_cmp(&self.before).is_eq();
+        if alone { self.now } else { sum + (self.now - self.before) }
+    }
 }
 
 #[derive(Debug)]
@@ -199,18 +216,27 @@ impl Stream {
             (Reading::Counter { delta: false, value }, last) => {
                 let before = last.number();
                 let continued = !restarted && value >= before;
-                (Last::Number(value), Change::Add(if continued { value - before } else { value }))
+                let change = if continued { Change::Total(Total { before, now: value }) } else { Change::Add(value) };
+                (Last::Number(value), change)
             }
             (Reading::UpDown { delta: true, value }, last) => (Last::Number(last.number() + value), Change::Add(value)),
             // The series is the sum of what every stream says now, also after a restart.
-            (Reading::UpDown { delta: false, value }, last) => (Last::Number(value), Change::Add(value - last.number())),
-            (Reading::Histogram { delta: true, histogram }, _) => (Last::Nothing, Change::Merge(histogram)),
+            (Reading::UpDown { delta: false, value }, last) => {
+                (Last::Number(value), Change::Total(Total { before: last.number(), now: value }))
+            }
+            (Reading::Histogram { delta: true, histogram }, _) => (Last::Nothing, Change::Merge(histogram, None)),
             (Reading::Histogram { delta: false, histogram }, Last::Histogram(last)) if !restarted => {
-                let added = histogram.since(&last).unwrap_or_else(|| histogram.clone());
-                (Last::Histogram(Box::new(histogram)), Change::Merge(added))
+                let change = match histogram.since(&last) {
+                    Some(added) => {
+                        let sums = last.sum().zip(histogram.sum());
+                        Change::Merge(added, sums.map(|(before, now)| Total { before, now }))
+                    }
+                    None => Change::Merge(histogram.clone(), None),
+                };
+                (Last::Histogram(Box::new(histogram)), change)
             }
             (Reading::Histogram { delta: false, histogram }, _) => {
-                (Last::Histogram(Box::new(histogram.clone())), Change::Merge(histogram))
+                (Last::Histogram(Box::new(histogram.clone())), Change::Merge(histogram, None))
             }
         };
         self.last = last;

@@ -114,6 +114,16 @@ impl Histogram {
         }
     }
 
+    /// Says what the sum is; where nobody knows it stays so.
+    pub(super) fn set_sum(&mut self, sum: f64) {
+        if let Some(buckets) = &mut self.classic {
+            buckets.set_sum(sum);
+        }
+        if let Some(native) = &mut self.native {
+            native.set_sum(sum);
+        }
+    }
+
     /// Upper bounds with the count of all values up to them, without +Inf.
     pub(super) fn cumulative(&self) -> Vec<(f64, u64)> {
         match (&self.classic, &self.native) {

@@ -454,6 +454,7 @@ fn the_points_of_prometheus_are_cleaned_in_every_string() {
         scope: Arc::new(OwnedScope {
             name: token.clone(),
             version: "1".to_owned(),
+            schema_url: format!("https://shop.example/?key={token}"),
             attributes: vec![("k".to_owned(), token.clone())],
         }),
         labels: vec![(token.clone(), "v".to_owned()), ("k".to_owned(), "password=hunter2".to_owned())],
@@ -470,7 +471,7 @@ fn the_points_of_prometheus_are_cleaned_in_every_string() {
     assert!(!shown.contains(&token) && !shown.contains("hunter2") && !shown.contains("a@b.io"), "{shown}");
     assert!(Arc::ptr_eq(&points.list[0].metric, &points.list[1].metric));
     // The metric, the resource and the scope once, the labels of each point.
-    assert_eq!(tally.noted(Note::Redaction), 6 + 2 * 2);
+    assert_eq!(tally.noted(Note::Redaction), 7 + 2 * 2);
 }
 
 #[test]

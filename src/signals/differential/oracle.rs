@@ -71,7 +71,6 @@ impl Request {
                     of_resource.schema_url.clear();
                     kept.resource(&mut of_resource.resource);
                     for of_scope in &mut of_resource.scope_metrics {
-                        of_scope.schema_url.clear();
                         kept.scope(&mut of_scope.scope);
                         of_scope.metrics.retain_mut(|metric| kept.metric(metric));
                     }
@@ -285,7 +284,7 @@ pub fn rebuilt(records: &Records<'_>) -> Request {
                         .map(|(scope, index)| metrics::ScopeMetrics {
                             scope,
                             metrics: metrics_of(records, index),
-                            ..Default::default()
+                            schema_url: records.scopes[index as usize].schema_url.to_string(),
                         })
                         .collect(),
                     ..Default::default()

@@ -60,7 +60,8 @@ impl Manner {
                 list(&request.resource_metrics, |of_resource| {
                     let scopes = list(&of_resource.scope_metrics, |of_scope| {
                         let metrics = list(&of_scope.metrics, |metric| self.metric(metric));
-                        self.object([("scope", self.scope(of_scope.scope.as_ref())), ("metrics", metrics)])
+                        let schema = json!(of_scope.schema_url);
+                        self.object([("scope", self.scope(of_scope.scope.as_ref())), ("metrics", metrics), ("schemaUrl", schema)])
                     });
                     self.object([("resource", self.resource(of_resource.resource.as_ref())), ("scopeMetrics", scopes)])
                 }),

@@ -101,7 +101,8 @@ impl<'a> List<'a> for Scopes<'_, 'a> {
             return Err(S::Error::custom(TOO_MANY));
         }
         let scope = self.context.records.scopes.len();
-        let empty = Scope { resource: self.resource, name: "".into(), version: "".into(), attributes: Slice::default() };
+        let (name, version, schema_url) = ("".into(), "".into(), "".into());
+        let empty = Scope { resource: self.resource, name, version, schema_url, attributes: Slice::default() };
         self.context.records.scopes.push(empty);
         let present = elements.next_element_seed(One(&mut OfScope { context: self.context, scope }))?;
         if present != Some(true) {
@@ -130,6 +131,10 @@ impl<'a> Message<'a> for OfScope<'_, 'a> {
             (Signal::Traces, "spans") => fields.next_value_seed(Every(&mut traces::Spans { context, scope })),
             (Signal::Logs, "logRecords") => fields.next_value_seed(Every(&mut logs::Logs { context, scope })),
             (Signal::Metrics, "metrics") => fields.next_value_seed(Every(&mut metrics::Metrics { context, scope })),
+            (Signal::Metrics, "schemaUrl") => {
+                context.records.scopes[self.scope].schema_url = text(fields)?.unwrap_or_default();
+                Ok(())
+            }
             _ => skip(fields),
         }
     }

@@ -4,9 +4,8 @@
 
 use prost::Message;
 
-use super::{Item, sample_name};
-use crate::exporters::prometheus::accept::Format;
-use crate::exporters::prometheus::labels::{pairs, unescape};
+use super::{Item, Style, sample_name};
+use crate::exporters::prometheus::labels::{known_as, unescape};
 use crate::exporters::prometheus::native::{Native, Side};
 use crate::exporters::prometheus::series::{Family, Kind, Series};
 use crate::exporters::prometheus::values::{self, Exemplars, Value};
@@ -14,12 +13,14 @@ use crate::signals::{self, Timestamp};
 
 /// A gap of more empty buckets begins another span: shorter ones are cheaper written out.
 const GAP: u32 = 2;
+/// Where no sender has set one (specification, "Exponential Histograms"). It also says that a histogram without buckets is native.
+const ZERO_THRESHOLD: f64 = 1e-128;
 
 /// Appends series of a family until `end`; whether these were all.
 pub(super) fn family<'a>(
     family: &Family,
     series: impl Iterator<Item = Item<'a>>,
-    format: Format,
+    style: Style<'_>,
     end: usize,
     out: &mut Vec<u8>,
 ) -> bool {
@@ -30,13 +31,13 @@ pub(super) fn family<'a>(
         Kind::Histogram => 4,
     };
     let unit = Some(family.name.unit.to_string()).filter(|unit| !unit.is_empty());
-    let name = format.escaping.apply(&sample_name(family, format)).into_owned();
+    let name = style.format.escaping.apply(&sample_name(family, style.format)).into_owned();
     let mut message =
         MetricFamily { name: Some(name), help: Some(family.help.to_string()), r#type: Some(kind), metric: Vec::new(), unit };
     let mut size = out.len();
     let mut whole = true;
     for (labels, series) in series {
-        let metric = metric(family.kind, labels, series, format);
+        let metric = metric(family.kind, labels, series, style);
         size += metric.encoded_len();
         message.metric.push(metric);
         if size >= end {
@@ -50,13 +51,11 @@ pub(super) fn family<'a>(
     whole
 }
 
-fn metric(kind: Kind, labels: &str, series: &Series, format: Format) -> Metric {
-    let label = pairs(labels)
-        .map(|(name, value)| LabelPair {
-            name: Some(format.escaping.apply(&name).into_owned()),
-            value: Some(unescape(value).into_owned()),
-        })
-        .collect();
+fn metric(kind: Kind, labels: &str, series: &Series, style: Style<'_>) -> Metric {
+    let labels = known_as(style.constant, labels, style.format.escaping);
+    let label =
+        labels.into_iter().map(|(name, value)| LabelPair { name: Some(name), value: Some(unescape(&value).into_owned()) });
+    let label = label.collect();
     let mut metric = Metric { label, ..Metric::default() };
     let exemplars = series.exemplars.as_deref();
     match &series.value {
@@ -91,7 +90,8 @@ fn histogram(histogram: &values::Histogram, exemplars: Option<&Exemplars>, creat
     let count = histogram.count();
     let mut message = Histogram {
         sample_count: Some(count),
-        sample_sum: histogram.sum(),
+        // A sum that nobody knows: without one Prometheus would read 0.
+        sample_sum: Some(histogram.sum().unwrap_or(f64::NAN)),
         bucket: histogram.cumulative().into_iter().chain([(f64::INFINITY, count)]).map(&mut bucket).collect(),
         created: timestamp(created),
         ..Histogram::default()
@@ -106,14 +106,10 @@ fn histogram(histogram: &values::Histogram, exemplars: Option<&Exemplars>, creat
 fn add_native(message: &mut Histogram, native: &Native) {
     let (zero_threshold, zero_count) = native.zero();
     message.schema = Some(native.scale());
-    message.zero_threshold = Some(zero_threshold);
+    message.zero_threshold = Some(if zero_threshold > 0.0 { zero_threshold } else { ZERO_THRESHOLD });
     message.zero_count = Some(zero_count);
     (message.positive_span, message.positive_delta) = spans(native.positive());
     (message.negative_span, message.negative_delta) = spans(native.negative());
-    if message.positive_span.is_empty() && message.negative_span.is_empty() && zero_threshold == 0.0 && zero_count == 0 {
-        // Without any, nothing says that it is native.
-        message.positive_span.push(BucketSpan { offset: Some(0), length: Some(0) });
-    }
 }
 
 /// Runs of buckets, and the difference of each count to the one before.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Item, Style, sample_name};
 use crate::exporters::prometheus::accept::{Escaping, Format};
-use crate::exporters::prometheus::labels::{escape, pairs};
+use crate::exporters::prometheus::labels::{escape, known_as};
 use crate::exporters::prometheus::names::is_legacy;
 use crate::exporters::prometheus::series::{Family, Kind, Series};
 use crate::exporters::prometheus::values::{Exemplars, Histogram, Summary, Value};
@@ -16,7 +16,7 @@ pub(super) fn family<'a>(
     family: &Family,
     begins: bool,
     series: impl Iterator<Item = Item<'a>>,
-    style: Style,
+    style: Style<'_>,
     end: usize,
     out: &mut Vec<u8>,
 ) -> bool {
@@ -36,8 +36,8 @@ pub(super) fn family<'a>(
     true
 }
 
-struct Writer {
-    style: Style,
+struct Writer<'a> {
+    style: Style<'a>,
     kind: Kind,
     /// Escaped; as it stands in the samples, before suffixes of histograms and summaries.
     sample: String,
@@ -54,8 +54,8 @@ enum Own {
     Quantile(f64),
 }
 
-impl Writer {
-    fn new(family: &Family, style: Style) -> Writer {
+impl<'a> Writer<'a> {
+    fn new(family: &Family, style: Style<'a>) -> Writer<'a> {
         let escaping = style.format.escaping;
         let sample = escaping.apply(&sample_name(family, style.format)).into_owned();
         let base = escaping.apply(&family.name.base).into_owned();
@@ -85,7 +85,7 @@ impl Writer {
     }
 
     fn series(&mut self, labels: &str, series: &Series) {
-        let labels = &*escaped(labels, self.format().escaping);
+        let labels = &*escaped(self.style.constant, labels, self.format().escaping);
         let exemplars = series.exemplars.as_deref().filter(|_| self.format().is_open_metrics());
         match &series.value {
             Value::Number(number) => {
@@ -223,20 +223,25 @@ fn quoted(name: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Labels with their names as the scraper knows names.
-fn escaped(labels: &str, escaping: Escaping) -> Cow<'_, str> {
+/// All labels of a series, with their names as the scraper knows names.
+fn escaped<'a>(constant: &str, labels: &'a str, escaping: Escaping) -> Cow<'a, str> {
+    let is_plain = |labels: &str| !labels.starts_with('"') && !labels.contains(",\"");
     let as_they_are = match escaping {
         Escaping::AllowUtf8 => true,
         Escaping::Dots => false,
-        Escaping::Underscores | Escaping::Values => !labels.starts_with('"') && !labels.contains(",\""),
+        Escaping::Underscores | Escaping::Values => is_plain(constant) && is_plain(labels),
     };
     if as_they_are {
-        return Cow::Borrowed(labels);
+        return match (constant, labels) {
+            ("", labels) => Cow::Borrowed(labels),
+            (constant, "") => Cow::Owned(constant.to_owned()),
+            (constant, labels) => Cow::Owned(format!("{constant},{labels}")),
+        };
     }
-    let mut out = String::with_capacity(labels.len() + 16);
-    for (name, value) in pairs(labels) {
+    let mut out = String::with_capacity(constant.len() + labels.len() + 16);
+    for (name, value) in known_as(constant, labels, escaping) {
         let separator = if out.is_empty() { "" } else { "," };
-        let _ = write!(out, "{separator}{}=\"{value}\"", escaping.apply(&name).replace(':', "_"));
+        let _ = write!(out, "{separator}{name}=\"{value}\"");
     }
     Cow::Owned(out)
 }
@@ -292,11 +297,25 @@ mod tests {
 
     #[test]
     fn names_of_labels_are_escaped_where_they_must_be() {
-        let check = |labels, escaping, expected: &str| assert_eq!(escaped(labels, escaping), expected, "{escaping:?}");
+        let check = |labels, escaping, expected: &str| assert_eq!(escaped("", labels, escaping), expected, "{escaping:?}");
         let labels = "\"a.b\"=\"x,\\\"y\\\"\",c_d=\"\"";
         check(labels, Escaping::AllowUtf8, labels);
         check(labels, Escaping::Underscores, "a_b=\"x,\\\"y\\\"\",c_d=\"\"");
         check(labels, Escaping::Dots, "a_dot_b=\"x,\\\"y\\\"\",c__d=\"\"");
         check(labels, Escaping::Values, "U__a_2e_b=\"x,\\\"y\\\"\",c_d=\"\"");
+        // Names that meet are one label, and no name of a label has a colon where a scraper knows no other characters.
+        check("\"a.b\"=\"1\",\"a:b\"=\"2\",a_b=\"3\"", Escaping::Underscores, "a_b=\"1;2;3\"");
+        check("\"a:b\"=\"2\"", Escaping::Values, "a_b=\"2\"");
+    }
+
+    #[test]
+    fn labels_of_every_series_stand_first() {
+        let check = |labels, escaping, expected: &str| {
+            assert_eq!(escaped("\"a b\"=\"1\"", labels, escaping), expected, "{labels} {escaping:?}");
+        };
+        check("c=\"2\"", Escaping::AllowUtf8, "\"a b\"=\"1\",c=\"2\"");
+        check("", Escaping::AllowUtf8, "\"a b\"=\"1\"");
+        check("c=\"2\"", Escaping::Underscores, "a_b=\"1\",c=\"2\"");
+        check("a_b=\"2\"", Escaping::Underscores, "a_b=\"1;2\"");
     }
 }

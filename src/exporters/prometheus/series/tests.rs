@@ -1,10 +1,11 @@
 use super::*;
+use crate::exporters::prometheus::labels::Constant;
 
 const ZERO: Value = Value::Number(0.0);
 const NOW: Stamp = Stamp { created: Timestamp(1), seen: 0 };
 
 fn labels(value: &str) -> LabelSet {
-    LabelSet::of(&[("a", value)])
+    LabelSet::of(&[("a", value)], &Constant::default())
 }
 
 fn name(base: &str) -> Name {
@@ -28,7 +29,7 @@ fn a_name_belongs_to_one_family() {
 #[test]
 fn no_point_comes_into_a_family_of_the_exporter() {
     let mut store = Store::new(100, 100);
-    store.claim("function_invocations", "", Kind::Counter, "");
+    store.claim(&Naming::default(), ("function_invocations", ""), Kind::Counter, "");
     assert_eq!(store.family(&name("function_invocations"), Kind::Counter, ""), Err(Dropped::Conflict));
 }
 
@@ -77,7 +78,7 @@ fn a_series_ends_with_its_last_stream_and_its_place_is_used_again() {
 fn what_nothing_feeds_expires_by_its_age() {
     let mut store = Store::new(100, 100);
     let family = store.family(&name("requests"), Kind::Counter, "").unwrap();
-    let own = store.claim("function_errors", "", Kind::Counter, "");
+    let own = store.claim(&Naming::default(), ("function_errors", ""), Kind::Counter, "");
     let [idle, busy, fed] = ["1", "2", "3"].map(|value| store.place(family, &labels(value), &ZERO, NOW).id);
     let rare = store.place(own, &labels("1"), &ZERO, NOW).id;
     store.attach(fed);

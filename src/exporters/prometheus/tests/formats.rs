@@ -100,8 +100,7 @@ fn what_is_rendered_reads_back_in_both_formats() {
     let exporter = zoo();
     let text = parse(&super::text(&exporter));
     let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let key =
-        ("evil_1_TYPE_x_total".to_owned(), vec![label("a_", "}\n#;ü\\"), label("exported_le", "5"), label("key___name__", "x")]);
+    let key = ("evil_1_TYPE_x_total".to_owned(), vec![label("_name_", "x"), label("a_", "}\n#;ü\\"), label("exported_le", "5")]);
     assert_eq!(text.get(&key), Some(&5.0), "{text:#?}");
     let open = open_metrics(&exporter);
     assert!(open.ends_with("\n# EOF\n"));
@@ -251,6 +250,67 @@ fn names_stay_as_they_are_for_scrapers_that_know_them_and_are_escaped_for_others
     let head = String::from_utf8(scrape(&exporter, "text/plain;version=1.0.0;escaping=allow-utf-8")).unwrap();
     assert!(head.contains("# TYPE \"http.requests_total\" counter\n"), "{head}");
     assert_eq!(families(&exporter)[0].name.as_deref(), Some("http_requests_total"));
+}
+
+/// `region` is a label of every series here, and what a sender calls so is another.
+#[test]
+fn a_namespace_and_labels_are_those_of_every_series() {
+    let exporter = yaml("{ namespace: shop, const_labels: { region: eu, team name: x }, functions: { labels: [region] } }");
+    for batch in rows::rows() {
+        exporter.observe_rows(&batch, after(&exporter, 0));
+    }
+    observe(&exporter, vec![point("m", 1).labels(&[("region", "us")]).resource(&[("service.name", "cart"), ("region", "x")])]);
+    let text = super::text(&exporter);
+    let every = "region=\"eu\",team_name=\"x\"";
+    for line in [
+        format!("shop_m_total{{{every},exported_region=\"us\",job=\"cart\"}} 1"),
+        format!("shop_target_info{{{every},exported_region=\"x\",job=\"cart\"}} 1"),
+        format!("shop_function_invocations_total{{{every},exported_region=\"eu\",function=\"checkout\",outcome=\"failure\"}} 1"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "no line {line} in\n{text}");
+    }
+    assert!(parse(&text).into_keys().all(|(name, _)| name.starts_with("shop_")));
+    for family in families(&exporter) {
+        let first = |metric: &exposition::protobuf::Metric| metric.label[0].name.clone();
+        assert!(family.metric.iter().all(|metric| first(metric).as_deref() == Some("region")), "{family:?}");
+    }
+}
+
+#[test]
+fn open_metrics_is_not_answered_where_it_is_switched_off() {
+    let exporter = yaml("enable_open_metrics: false");
+    assert_eq!(get(&exporter, OPEN_METRICS).headers()[CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+    assert!(get(&exporter, PROTOBUF).headers()[CONTENT_TYPE].to_str().unwrap().starts_with("application/vnd"));
+}
+
+/// Two attributes that a scraper cannot tell apart, in every format.
+#[test]
+fn no_label_stands_twice_for_a_scraper_that_knows_few_characters() {
+    let exporter = yaml("translation_strategy: NoTranslation");
+    observe(&exporter, vec![point("m", 1).labels(&[("a.b", "1"), ("a_b", "2"), ("a:b", "3")])]);
+    for accept in ["text/plain", OPEN_METRICS] {
+        let text = String::from_utf8(scrape(&exporter, accept)).unwrap();
+        assert!(text.contains("{a_b=\"1;3;2\"} 1\n"), "{text}");
+    }
+    let metric = families(&exporter)[0].metric[0].clone();
+    let labels: Vec<(&str, &str)> =
+        metric.label.iter().map(|pair| (pair.name.as_deref().unwrap(), pair.value.as_deref().unwrap())).collect();
+    assert_eq!(labels, [("a_b", "1;3;2")]);
+    let text = String::from_utf8(scrape(&exporter, "text/plain;version=1.0.0;escaping=allow-utf-8")).unwrap();
+    assert_eq!(samples(&text), ["m{\"a.b\"=\"1\",\"a:b\"=\"3\",a_b=\"2\"} 1"]);
+}
+
+/// Prometheus reads an absent sum as 0, and an absent threshold of zero as none.
+#[test]
+fn protobuf_says_what_is_not_known() {
+    let exporter = exporter(1_000);
+    let mut draft = point("m", 0).exponential(Temporality::Delta, 0, 0, &[]);
+    if let OwnedValue::Exponential(exponential) = &mut draft.point.value {
+        exponential.sum = None;
+    }
+    observe(&exporter, vec![draft]);
+    let histogram = families(&exporter)[0].metric[0].histogram.clone().unwrap();
+    assert!(histogram.sample_sum.is_some_and(f64::is_nan) && histogram.zero_threshold == Some(1e-128), "{histogram:?}");
 }
 
 #[test]

@@ -54,6 +54,43 @@ fn sums_that_can_fall_are_gauges() {
     check(vec![m(5).at(1, 1), m(3).at(1, 2), m(1).at(2, 3)], &["m 1"]);
 }
 
+/// The difference of two totals is not always a double; the total that was sent is.
+#[test]
+fn a_total_that_is_alone_in_its_series_is_exact() {
+    let value = |draft: Draft, value| {
+        let mut draft = draft;
+        draft.point.value = OwnedValue::Double(value);
+        draft
+    };
+    let falling = |number| value(point("m", 0).up_down(Temporality::Cumulative), number);
+    check(vec![falling(1e17), falling(1.0)], &["m 1"]);
+    let rising = |number| value(point("m", 0).cumulative(), number);
+    check(vec![rising(0.1), rising(0.2), rising(0.3), rising(1.1)], &["m_total 1.1"]);
+    let h = |sum| {
+        let mut draft = point("m", 0).histogram(Temporality::Cumulative, &[], &[3]);
+        if let OwnedValue::Histogram { sum: held, .. } = &mut draft.point.value {
+            *held = Some(sum);
+        }
+        draft
+    };
+    let expected = ["m_seconds_bucket{le=\"+Inf\"} 3", "m_seconds_sum 1.1", "m_seconds_count 3"];
+    check(vec![h(0.1), h(0.3), h(1.1)], &expected);
+}
+
+/// One infinite value, and the sum of an SDK is no number any more; what it counted is.
+#[test]
+fn a_histogram_whose_sum_is_no_number_is_counted_without_one() {
+    for sum in [f64::INFINITY, f64::NAN] {
+        let mut draft = point("m", 0).histogram(Temporality::Delta, &[1.0], &[1, 2]);
+        if let OwnedValue::Histogram { sum: held, .. } = &mut draft.point.value {
+            *held = Some(sum);
+        }
+        let again = point("m", 0).histogram(Temporality::Delta, &[1.0], &[1, 0]).at(1, 2);
+        let expected = ["m_seconds_bucket{le=\"1\"} 2", "m_seconds_bucket{le=\"+Inf\"} 4", "m_seconds_count 4"];
+        check(vec![draft, again], &expected);
+    }
+}
+
 #[test]
 fn a_gauge_says_what_was_said_last() {
     check(vec![point("m", 0).gauge(0.25), point("m", 0).gauge(-1e300)], &["m -1e300"]);
