@@ -1,8 +1,9 @@
-//! The Prometheus exporter with real parts: SDKs send, a Prometheus scrapes every format and answers PromQL, and a parser of another project reads
-//! OpenMetrics.
-//!
-//! The Debian package `prometheus` has the server; ./test installs it. Numbers are those of `tests/python/metrics.py` and `tests/emitters/go/meter`,
-//! counted by hand.
+//! The Prometheus exporter with real parts: SDKs send, a Prometheus scrapes every format and answers PromQL, parsers of other projects read, and the
+//! Collector's exporter says the same. The Debian package `prometheus` has the server; ./test installs it. Numbers are those of
+//! `tests/python/metrics.py` and `tests/emitters/go/meter`, counted by hand.
+
+mod collector;
+mod parsers;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};

@@ -284,6 +284,7 @@ mod tests {
         check(Escaping::AllowUtf8, "http.größe", "http.größe");
         check(Escaping::Underscores, "http.größe", "http_gr__e");
         check(Escaping::Underscores, "no:escaping_required", "no:escaping_required");
+        check(Escaping::Underscores, "9.lives", "__lives");
         check(Escaping::Dots, "no:escaping_required", "no:escaping__required");
         check(Escaping::Dots, "mysystem.prod.west.cpu.load", "mysystem_dot_prod_dot_west_dot_cpu_dot_load");
         check(Escaping::Values, "no:escaping_required", "no:escaping_required");

@@ -14,7 +14,7 @@ use super::streams::{Change, Reading, Stream, StreamHash, Streams, is_known_by_i
 use super::values::Value;
 use super::{Dropped, Now, State, names};
 use crate::signals::points::{Label, OwnedPoint, Points};
-use crate::signals::{Exemplar, MetricKind, Temporality, Timestamp};
+use crate::signals::{MetricKind, Temporality, Timestamp};
 
 /// A longer description is cut.
 const MAX_HELP_BYTES: usize = 512;
@@ -125,7 +125,7 @@ impl State {
                     self.store.attach(target);
                 }
             }
-            return self.apply(series, change, &point.exemplars, now);
+            return self.apply(series, change, point, now);
         }
         let cumulative = reading.is_cumulative();
         let room = self.streams.has_room(&reading);
@@ -143,7 +143,7 @@ impl State {
         // A total that may have been counted before it was forgotten counts from here on.
         let counted_before = cumulative && adds_up && self.store.may_have_forgotten(placed.id, point.start);
         if !counted_before {
-            self.apply(placed.id, change, &point.exemplars, now)?;
+            self.apply(placed.id, change, point, now)?;
         }
         if remembered {
             self.store.attach(placed.id);
@@ -182,7 +182,7 @@ impl State {
             Reading::Summary(summary) => (Kind::Summary, Value::Summary(Box::new(summary.clone()))),
         };
         let metric = &point.metric;
-        let name = names::family(&metric.name, &metric.unit, kind, &self.rules.naming);
+        let name = names::family(metric, kind, &self.rules.naming);
         let end = metric.description.floor_char_boundary(MAX_HELP_BYTES);
         let help = metric
             .description
@@ -228,14 +228,18 @@ impl State {
         Some(placed.id)
     }
 
-    fn apply(&mut self, series: SeriesId, change: Change, exemplars: &[Exemplar], now: Now) -> Result<(), Dropped> {
+    fn apply(&mut self, series: SeriesId, change: Change, point: &OwnedPoint, now: Now) -> Result<(), Dropped> {
         match change {
             Change::Add(amount) => self.store.add(series, amount, now.seconds),
             Change::Total(total) => self.store.total(series, total, now.seconds),
-            Change::Set(value) => self.store.set(series, value, now.seconds),
+            Change::Set(value) => {
+                self.store.set(series, value, now.seconds);
+                // A state of another start is no continuation.
+                self.store.date(series, point.start);
+            }
             Change::Merge(histogram, sum) => self.store.merge(series, &histogram, sum, now.seconds)?,
         }
-        self.store.exemplify(series, exemplars);
+        self.store.exemplify(series, &point.exemplars);
         Ok(())
     }
 

@@ -193,7 +193,8 @@ pub(super) fn sorted<'a>(labels: &'a [Label], into: &mut Vec<&'a Label>) {
 /// A valid label name that none of ours has, but for those of the scope: their values are joined, as the specification has it.
 fn label_name(key: &str, strategy: TranslationStrategy) -> String {
     let mut name = any_name(key, strategy);
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || name.starts_with("__") {
+    let hostile = !strategy.keeps_utf8() && name.starts_with(|c: char| c.is_ascii_digit());
+    if hostile || name.is_empty() || name.starts_with("__") {
         name.insert_str(0, "key_");
     }
     if OWN.contains(&name.as_str()) {

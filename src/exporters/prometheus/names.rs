@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::series::Kind;
+use crate::signals::MetricKind;
+use crate::signals::points::Descriptor;
 
 /// A longer name is cut.
 const MAX_NAME_BYTES: usize = 256;
@@ -63,10 +65,13 @@ impl Naming {
 }
 
 /// The name of a family from the name and the unit of an OpenTelemetry metric.
-pub(super) fn family(name: &str, unit: &str, kind: Kind, naming: &Naming) -> Name {
+pub(super) fn family(metric: &Descriptor, kind: Kind, naming: &Naming) -> Name {
+    let Descriptor { name, unit, .. } = metric;
+    // A count of things that can fall has the unit, too, and is no ratio.
+    let ratio = metric.kind == MetricKind::Gauge;
     let strategy = naming.strategy;
     if strategy == TranslationStrategy::UnderscoreEscapingWithSuffixes {
-        return with_words(name, unit, kind, &naming.namespace);
+        return with_words(name, units(unit, ratio), kind, &naming.namespace);
     }
     let name = naming.own(name);
     let name = if strategy.keeps_utf8() { Cow::Borrowed(name.as_str()) } else { underscored(&name) };
@@ -75,7 +80,7 @@ pub(super) fn family(name: &str, unit: &str, kind: Kind, naming: &Naming) -> Nam
     let mut base = stripped.unwrap_or(&name).to_owned();
     let mut written = String::new();
     if strategy.adds_suffixes() {
-        let (main, per) = units(unit, kind);
+        let (main, per) = units(unit, ratio);
         written = main;
         if let Some(per) = per {
             written = if written.is_empty() { format!("per_{per}") } else { format!("{written}_per_{per}") };
@@ -96,13 +101,12 @@ pub(super) fn family(name: &str, unit: &str, kind: Kind, naming: &Naming) -> Nam
 }
 
 /// What is not a letter, a digit or a colon separates; runs of it become one `_`. The unit is appended unless the name has it.
-fn with_words(name: &str, unit: &str, kind: Kind, namespace: &str) -> Name {
+fn with_words(name: &str, (main, per): (String, Option<String>), kind: Kind, namespace: &str) -> Name {
     let mut words: Vec<&str> =
         name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|word| !word.is_empty()).collect();
     if kind == Kind::Counter && words.len() > 1 && words.last() == Some(&"total") {
         words.pop();
     }
-    let (main, per) = units(unit, kind);
     if main == "ratio" {
         words.retain(|word| *word != "ratio");
     }
@@ -132,8 +136,8 @@ fn with_words(name: &str, unit: &str, kind: Kind, namespace: &str) -> Name {
 }
 
 /// The words of a unit, and of what it is per.
-fn units(unit: &str, kind: Kind) -> (String, Option<String>) {
-    if unit == "1" && kind == Kind::Gauge {
+fn units(unit: &str, ratio: bool) -> (String, Option<String>) {
+    if unit == "1" && ratio {
         return ("ratio".to_owned(), None);
     }
     let (main, per) = match unit.split_once('/') {
@@ -144,7 +148,7 @@ fn units(unit: &str, kind: Kind) -> (String, Option<String>) {
 }
 
 /// A name that every scraper knows: `_` for every character that it may not have.
-pub(super) fn underscored(name: &str) -> Cow<'_, str> {
+fn underscored(name: &str) -> Cow<'_, str> {
     if is_legacy(name) {
         return Cow::Borrowed(name);
     }
@@ -221,10 +225,21 @@ fn plain(unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::Temporality;
+
+    fn metric(name: &str, unit: &str, kind: Kind) -> Descriptor {
+        let temporality = Temporality::Cumulative;
+        let kind = match kind {
+            Kind::Counter => MetricKind::Sum { monotonic: true, temporality },
+            Kind::Histogram => MetricKind::Histogram { temporality },
+            _ => MetricKind::Gauge,
+        };
+        Descriptor { name: name.to_owned(), description: String::new(), unit: unit.to_owned(), kind }
+    }
 
     fn check(kind: Kind, cases: &[(&str, &str, &str)]) {
         for (name, unit, expected) in cases {
-            assert_eq!(&*family(name, unit, kind, &Naming::default()).base, *expected, "{name} in {unit}");
+            assert_eq!(&*family(&metric(name, unit, kind), kind, &Naming::default()).base, *expected, "{name} in {unit}");
         }
     }
 
@@ -257,6 +272,13 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_that_can_fall_is_no_ratio() {
+        let kind = MetricKind::Sum { monotonic: false, temporality: Temporality::Cumulative };
+        let size = Descriptor { kind, ..metric("queue.size", "1", Kind::Gauge) };
+        assert_eq!(&*family(&size, Kind::Gauge, &Naming::default()).base, "queue_size");
+    }
+
+    #[test]
     fn total_is_left_to_the_exposition() {
         check(
             Kind::Counter,
@@ -279,7 +301,10 @@ mod tests {
                 ("größe", "x\"}\n", "gr_e_x"),
             ],
         );
-        assert_eq!(family(&"x".repeat(9_000), "", Kind::Gauge, &Naming::default()).base.len(), MAX_NAME_BYTES);
+        assert_eq!(
+            family(&metric(&"x".repeat(9_000), "", Kind::Gauge), Kind::Gauge, &Naming::default()).base.len(),
+            MAX_NAME_BYTES
+        );
     }
 
     #[test]
@@ -290,7 +315,7 @@ mod tests {
         let check = |strategy, name, unit, base: &str, written: &str, total| {
             let expected = Name { base: base.into(), unit: written.into(), total };
             let naming = Naming { strategy, namespace: String::new() };
-            assert_eq!(family(name, unit, Kind::Counter, &naming), expected, "{name} by {strategy:?}");
+            assert_eq!(family(&metric(name, unit, Kind::Counter), Kind::Counter, &naming), expected, "{name} by {strategy:?}");
         };
         check(UnderscoreEscapingWithSuffixes, "faas.time", "s", "faas_time_seconds", "seconds", true);
         check(UnderscoreEscapingWithoutSuffixes, "faas.time", "s", "faas_time", "", false);
@@ -305,7 +330,7 @@ mod tests {
     fn a_namespace_stands_before_every_name() {
         let check = |strategy, name, unit, expected: &str| {
             let naming = Naming { strategy, namespace: "shop".to_owned() };
-            assert_eq!(&*family(name, unit, Kind::Gauge, &naming).base, expected, "{name} by {strategy:?}");
+            assert_eq!(&*family(&metric(name, unit, Kind::Gauge), Kind::Gauge, &naming).base, expected, "{name} by {strategy:?}");
         };
         check(TranslationStrategy::UnderscoreEscapingWithSuffixes, "9.lives", "s", "shop_9_lives_seconds");
         check(TranslationStrategy::UnderscoreEscapingWithSuffixes, "", "", "shop_unnamed");

@@ -8,8 +8,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Dropped;
+use super::accept::Escaping;
 use super::labels::{LabelSet, OVERFLOW};
-use super::names::{self, Name, Naming};
+use super::names::{Name, Naming};
 use super::streams::Total;
 use super::values::{Exemplars, Histogram, Value};
 use crate::signals::{Exemplar, Timestamp};
@@ -279,6 +280,13 @@ impl Store {
         self.recount(family, before.cost(), after);
     }
 
+    /// Says when a series began to count, where that is known.
+    pub(super) fn date(&mut self, id: SeriesId, created: Timestamp) {
+        if let Some(series) = self.get_mut(id).filter(|_| created.0 != 0) {
+            series.created = created;
+        }
+    }
+
     /// # Errors
     /// [`Dropped::Conflict`] where the series holds a histogram of the other form.
     pub(super) fn merge(&mut self, id: SeriesId, added: &Histogram, sum: Option<Total>, seen: u32) -> Result<(), Dropped> {
@@ -427,7 +435,7 @@ fn sample_names(name: &str, kind: Kind) -> impl Iterator<Item = String> {
         Kind::Summary => &["", "_sum", "_count", "_created"],
         Kind::Info => &["", "_info"],
     };
-    let name = names::underscored(name).into_owned();
+    let name = Escaping::Underscores.apply(name).into_owned();
     suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
 }
 

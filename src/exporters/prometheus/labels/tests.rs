@@ -192,11 +192,14 @@ fn a_target_is_known_by_job_and_instance_and_tells_the_rest() {
 #[test]
 fn names_that_stay_as_they_are_get_quotes_where_they_need_them() {
     let rules = LabelRules { naming: unchanged(), ..rules() };
-    let labels = [("a.b", "x"), ("plain", "y"), ("ключ\"", "z\n"), ("le", "1")];
+    let labels = [("a.b", "x"), ("plain", "y"), ("ключ\"", "z\n"), ("le", "1"), ("9", "w")];
     let text = LabelSet::of_point(&point("m", 1).labels(&labels).point(), &rules).text.unwrap();
-    assert_eq!(text, "\"a.b\"=\"x\",exported_le=\"1\",plain=\"y\",\"ключ\\\"\"=\"z\\n\"");
+    assert_eq!(text, "\"9\"=\"w\",\"a.b\"=\"x\",exported_le=\"1\",plain=\"y\",\"ключ\\\"\"=\"z\\n\"");
     let read: Vec<(String, String)> =
         pairs(&text).map(|(name, value)| (name.into_owned(), unescape(value).into_owned())).collect();
     let owned = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    assert_eq!(read, [owned("a.b", "x"), owned("exported_le", "1"), owned("plain", "y"), owned("ключ\"", "z\n")]);
+    assert_eq!(
+        read,
+        [owned("9", "w"), owned("a.b", "x"), owned("exported_le", "1"), owned("plain", "y"), owned("ключ\"", "z\n")]
+    );
 }

@@ -24,6 +24,8 @@ fn a_name_belongs_to_one_family() {
     assert_eq!(store.family(&name("size"), Kind::Histogram, ""), Err(Dropped::Conflict));
     store.family(&name("a.b"), Kind::Gauge, "").unwrap();
     assert_eq!(store.family(&name("a_b"), Kind::Gauge, ""), Err(Dropped::Conflict), "they meet where a scraper wants no dots");
+    store.family(&name("9x"), Kind::Gauge, "").unwrap();
+    assert_eq!(store.family(&name("_x"), Kind::Gauge, ""), Err(Dropped::Conflict));
 }
 
 #[test]

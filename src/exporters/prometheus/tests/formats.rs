@@ -132,6 +132,9 @@ fn created_timestamps_are_those_of_what_is_counted() {
     let start = 1_600_000_000_250_000_000;
     observe_at(&exporter, 7, vec![point("whole", 1).cumulative().at(start, start + 1), point("delta", 1).at(start, start + 1)]);
     let open = open_metrics(&exporter);
+    let summary = |start| point("calls", 0).summary(3, &[]).at(start, start + 1);
+    observe(&exporter, vec![summary(start), summary(start + 1_000_000_000)]);
+    assert!(open_metrics(&exporter).contains("calls_seconds_created 1600000001.250\n"), "a sender that began again");
     assert!(open.contains("whole_created 1600000000.250\n") && open.contains("delta_created 1700000007.000\n"), "{open}");
 }
 
