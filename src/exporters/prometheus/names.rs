@@ -67,7 +67,7 @@ impl Naming {
 /// The name of a family from the name and the unit of an OpenTelemetry metric.
 pub(super) fn family(metric: &Descriptor, kind: Kind, naming: &Naming) -> Name {
     let Descriptor { name, unit, .. } = metric;
-    // A count of things that can fall has the unit, too, and is no ratio.
+    // Sums of unit 1 count things.
     let ratio = metric.kind == MetricKind::Gauge;
     let strategy = naming.strategy;
     if strategy == TranslationStrategy::UnderscoreEscapingWithSuffixes {
@@ -80,11 +80,7 @@ pub(super) fn family(metric: &Descriptor, kind: Kind, naming: &Naming) -> Name {
     let mut base = stripped.unwrap_or(&name).to_owned();
     let mut written = String::new();
     if strategy.adds_suffixes() {
-        let (main, per) = units(unit, ratio);
-        written = main;
-        if let Some(per) = per {
-            written = if written.is_empty() { format!("per_{per}") } else { format!("{written}_per_{per}") };
-        }
+        written = whole(&units(unit, ratio));
         if !written.is_empty() && !base.ends_with(&written) {
             base.push('_');
             base.push_str(&written);
@@ -94,10 +90,8 @@ pub(super) fn family(metric: &Descriptor, kind: Kind, naming: &Naming) -> Name {
         base.push_str("unnamed");
     }
     base.truncate(base.floor_char_boundary(MAX_NAME_BYTES));
-    if !base.ends_with(&written) {
-        written.clear();
-    }
-    Name { base: base.into(), unit: written.into(), total }
+    let unit = at_the_end(&base, written);
+    Name { base: base.into(), unit, total }
 }
 
 /// What is not a letter, a digit or a colon separates; runs of it become one `_`. The unit is appended unless the name has it.
@@ -130,9 +124,23 @@ fn with_words(name: &str, (main, per): (String, Option<String>), kind: Kind, nam
         base.insert(0, '_');
     }
     base.truncate(MAX_NAME_BYTES);
-    let whole = per.map_or_else(|| main.clone(), |per| format!("{main}_per_{per}"));
-    let ends = !whole.is_empty() && base.ends_with(&whole) && base.len() > whole.len();
-    Name { base: base.into(), unit: if ends { whole.into() } else { "".into() }, total: true }
+    let unit = at_the_end(&base, whole(&(main, per)));
+    Name { base: base.into(), unit, total: true }
+}
+
+/// The words of a unit as one.
+fn whole((main, per): &(String, Option<String>)) -> String {
+    match per {
+        None => main.clone(),
+        Some(per) if main.is_empty() => format!("per_{per}"),
+        Some(per) => format!("{main}_per_{per}"),
+    }
+}
+
+/// The unit, if the name ends in it as OpenMetrics wants: with `_` before it.
+fn at_the_end(base: &str, unit: String) -> Box<str> {
+    let ends = base.strip_suffix(&unit).is_some_and(|name| name.len() > 1 && name.ends_with('_'));
+    if ends { unit.into() } else { "".into() }
 }
 
 /// The words of a unit, and of what it is per.
@@ -276,6 +284,24 @@ mod tests {
         let kind = MetricKind::Sum { monotonic: false, temporality: Temporality::Cumulative };
         let size = Descriptor { kind, ..metric("queue.size", "1", Kind::Gauge) };
         assert_eq!(&*family(&size, Kind::Gauge, &Naming::default()).base, "queue_size");
+    }
+
+    /// OpenMetrics refuses a page in which a name does not end in `_` and its unit.
+    #[test]
+    fn a_unit_is_told_where_the_name_ends_in_it() {
+        use TranslationStrategy::{NoUTF8EscapingWithSuffixes, UnderscoreEscapingWithSuffixes};
+        let check = |strategy, name, unit, base: &str, told: &str| {
+            let naming = Naming { strategy, namespace: String::new() };
+            let made = family(&metric(name, unit, Kind::Gauge), Kind::Gauge, &naming);
+            assert_eq!((&*made.base, &*made.unit), (base, told), "{name} in {unit} by {strategy:?}");
+        };
+        for strategy in [UnderscoreEscapingWithSuffixes, NoUTF8EscapingWithSuffixes] {
+            check(strategy, "requests", "{request}/s", "requests_per_second", "per_second");
+            check(strategy, "speed", "m/s", "speed_meters_per_second", "meters_per_second");
+            check(strategy, "seconds", "s", "seconds", "");
+        }
+        check(NoUTF8EscapingWithSuffixes, "milliseconds", "s", "milliseconds", "");
+        check(UnderscoreEscapingWithSuffixes, "milliseconds", "s", "milliseconds_seconds", "seconds");
     }
 
     #[test]

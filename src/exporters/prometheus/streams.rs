@@ -314,8 +314,10 @@ impl Streams {
         [Some(identity), Some(beside(identity, start)).filter(|_| start.0 != 0)].into_iter().flatten()
     }
 
+    /// What says something without what came before it may take a half: streams of one request each leave room for totals.
     pub(super) fn has_room(&self, reading: &Reading) -> bool {
-        self.held + reading.weight() <= self.max
+        let max = if reading.is_cumulative() { self.max } else { self.max / 2 };
+        self.held + reading.weight() <= max
     }
 
     pub(super) fn insert(&mut self, hash: StreamHash, stream: Stream) {

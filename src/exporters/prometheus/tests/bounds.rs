@@ -28,6 +28,18 @@ fn a_cumulative_stream_without_room_is_refused_and_not_counted_twice() {
     assert_eq!(dropped(&exporter.stats(), Dropped::NoRoom), 3 * 80);
 }
 
+/// Deltas with the id of each request: they are counted, and a sender of totals finds room.
+#[test]
+fn streams_of_one_request_leave_room_for_totals() {
+    let exporter = yaml("{ max_series: 10, max_series_per_metric: 10 }");
+    for id in 0..1_000 {
+        observe(&exporter, vec![point("m", 1).labels(&[("faas.invocation_id", &id.to_string())])]);
+    }
+    observe(&exporter, vec![point("whole", 5).cumulative()]);
+    assert_eq!(samples(&text(&exporter)), ["m_total 1000", "whole_total 5"]);
+    assert_eq!(exporter.stats().dropped_points, [0; 5]);
+}
+
 #[test]
 fn ended_streams_give_their_room_back() {
     let exporter = yaml("{ max_series: 10, max_series_per_metric: 10 }");
