@@ -46,18 +46,15 @@ fn values(samples: Vec<Value>) -> BTreeMap<String, String> {
 /// Whether a series, of floe alone or not, is one that docs/prometheus.md says is different.
 fn is_listed(series: &str, alone: bool, format: &str) -> bool {
     let is = |name: &str| series.contains(&format!("\"__name__\":\"{name}\""));
-    let listed = match alone {
-        true => {
-            // Sums that can fall, as deltas; attributes whose names are escaped to `_` alone, meet, or have runs of what is escaped; `total` that is
-            // not the last word.
-            ["queue_delta", "lost", "weird", "runs", "total_things_total"].into_iter().any(is)
-        }
+    let listed = if alone {
+        // Sums that can fall, as deltas; attributes whose names are escaped to `_` alone, meet, or have runs of what is escaped; `total` that is not
+        // the last word.
+        ["queue_delta", "lost", "weird", "runs", "total_things_total"].into_iter().any(is)
+    } else {
         // A sum that nobody sent is 0 there.
-        false => {
-            ["things_total", "nosum_celsius_sum"].into_iter().any(is)
-                || (is("runs") && series.contains("\"a__c\""))
-                || (format == OPEN_METRICS && is("nosum_celsius_count"))
-        }
+        ["things_total", "nosum_celsius_sum"].into_iter().any(is)
+            || (is("runs") && series.contains("\"a__c\""))
+            || (format == OPEN_METRICS && is("nosum_celsius_count"))
     };
     // Exponential histograms have classic buckets, too.
     let classic = ["fine_bytes", "size_bytes"]
@@ -84,7 +81,7 @@ fn the_collector_exposes_the_same_but_for_what_is_listed() {
             match theirs.get(series) {
                 Some(other) if other == value => same += 1,
                 Some(other) => {
-                    assert!(is_listed(series, false, format), "{format}: {series} is {value}, the Collector has {other}")
+                    assert!(is_listed(series, false, format), "{format}: {series} is {value}, the Collector has {other}");
                 }
                 None => assert!(is_listed(series, true, format), "{format}: only floe has {series} {value}"),
             }
