@@ -38,7 +38,9 @@ fn values(samples: Vec<Value>) -> BTreeMap<String, String> {
         // An empty label is none.
         sample["labels"].as_object_mut().unwrap().retain(|_, value| value != "");
         let of = |field: &str| sample[field].as_str().unwrap_or_default().to_owned();
-        values.insert(format!("{} {}", of("type"), sample["labels"]), of("value") + &of("histogram"));
+        // `target_info` is an info in OpenMetrics, and a gauge there.
+        let kind = of("type").replace("info", "gauge");
+        values.insert(format!("{kind} {}", sample["labels"]), of("value") + &of("histogram"));
     }
     values
 }
