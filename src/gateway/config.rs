@@ -36,7 +36,7 @@ pub enum ReceiverConfig {
 #[serde(untagged)]
 pub enum ExporterConfig {
     Iceberg(Box<IcebergConfig>),
-    Prometheus(PrometheusConfig),
+    Prometheus(Box<PrometheusConfig>),
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -127,7 +127,7 @@ impl Component for ExporterConfig {
     fn read<'de, D: Deserializer<'de>>(kind: &str, deserializer: D) -> Result<Self, D::Error> {
         match kind {
             "iceberg" => IcebergConfig::deserialize(deserializer).map(Box::new).map(ExporterConfig::Iceberg),
-            _ => PrometheusConfig::deserialize(deserializer).map(ExporterConfig::Prometheus),
+            _ => PrometheusConfig::deserialize(deserializer).map(Box::new).map(ExporterConfig::Prometheus),
         }
     }
 

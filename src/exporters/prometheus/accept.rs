@@ -165,12 +165,11 @@ impl Escaping {
     pub fn apply(self, name: &str) -> Cow<'_, str> {
         match self {
             Escaping::AllowUtf8 => Cow::Borrowed(name),
-            Escaping::Underscores if is_legacy(name) => Cow::Borrowed(name),
+            Escaping::Underscores | Escaping::Values if is_legacy(name) => Cow::Borrowed(name),
             Escaping::Underscores => {
                 Cow::Owned(name.char_indices().map(|(at, c)| if is_letter(c, at) { c } else { '_' }).collect())
             }
             Escaping::Dots => Cow::Owned(dots(name)),
-            Escaping::Values if is_legacy(name) => Cow::Borrowed(name),
             Escaping::Values => Cow::Owned(values(name)),
         }
     }

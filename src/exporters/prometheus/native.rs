@@ -246,7 +246,8 @@ impl Side {
     /// How many buckets there are from the lowest to the highest of both.
     fn width_with(&self, other: &Side) -> u64 {
         let sides = [self, other].into_iter().filter(|side| !side.counts.is_empty());
-        let ends = sides.map(|side| (i64::from(side.offset), i64::from(side.offset) + side.counts.len() as i64));
+        let end = |side: &Side| i64::from(side.offset).saturating_add_unsigned(side.counts.len() as u64);
+        let ends = sides.map(|side| (i64::from(side.offset), end(side)));
         let span = ends.reduce(|(low, high), (lower, higher)| (low.min(lower), high.max(higher)));
         span.map_or(0, |(low, high)| low.abs_diff(high))
     }

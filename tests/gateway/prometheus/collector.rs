@@ -56,7 +56,8 @@ fn is_listed(series: &str, alone: bool, format: &str) -> bool {
         // A sum that nobody sent is 0 there.
         ["things_total", "nosum_celsius_sum"].into_iter().any(is)
             || (is("runs") && series.contains("\"a__c\""))
-            || (format == OPEN_METRICS && is("nosum_celsius_count"))
+            // OpenMetrics has no sum, and so no count, of what may be negative.
+            || (format == OPEN_METRICS && ["nosum_celsius_count", "size_bytes_sum", "size_bytes_count"].into_iter().any(is))
     };
     // Exponential histograms have classic buckets, too.
     let classic = ["fine_bytes", "size_bytes"]
