@@ -15,6 +15,7 @@
 //! Invariant: reading is total. Any bytes give a batch or a [`LayoutError`].
 
 mod decode;
+pub mod pile;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -289,4 +290,4 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

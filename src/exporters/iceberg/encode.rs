@@ -1,21 +1,15 @@
-//! Rows of a batch to data files: read from the log, grouped by partition, sorted by row group, written as Parquet.
+//! Rows of a batch to data files: read from the log, heaped up by column, sorted by partition, written as Parquet.
 //!
-//! One thread encodes for all tables of an exporter. Memory is bounded: rows wait per partition until they make a row group, and the
-//! fullest partition is written early when all together reach [`BUFFERED_BYTES`].
+//! One thread encodes for all tables of an exporter. Memory is bounded: when a partition has the rows of a row group, or all together
+//! reach [`PILE_BYTES`], the fullest partitions are written until half of the rows are.
 //!
 //! Invariant: all rows of a position are in the files or its dead letters, or none; a batch that failed left no file behind that an attempt names.
 
 mod sort;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Int32Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
-use arrow_schema::{DataType, TimeUnit};
 use iceberg::spec::{DataFile, Literal, Struct};
-use parquet::file::properties::WriterProperties;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -24,16 +18,16 @@ use super::committer::{Batch, EncodeFailure, Files};
 use super::config::FileConfig;
 use super::schema::Target;
 use super::storage::denied;
-use super::upload::{Upload, properties};
+use super::upload::{Chunks, Upload};
 use crate::faults::{self, Naive, Point};
 use crate::tables::ColumnType;
+use crate::tables::layout::pile::{Pile, Piled, Places, Values};
 use crate::tables::layout::{Layout, Unfit};
 use crate::wal::{Letter, LetterWriter, Position, ReadBatch, ReadError, Reader};
+use sort::Sorter;
 
-/// Bytes of rows, as the log counts them, that wait to be sorted.
-const BUFFERED_BYTES: usize = 64 << 20;
-/// Bytes of one partition after which they are sorted and written, however few rows they are.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Bytes of rows that wait to be sorted; then at least half of them are written.
+const PILE_BYTES: usize = 48 << 20;
 /// Partitions of one cut: each has a file open.
 const MAX_PARTITIONS: usize = 64;
 /// Jobs that wait for the thread: one a table.
@@ -87,7 +81,9 @@ async fn encode(job: Job) -> Result<Files, EncodeFailure> {
     for path in &job.batch.instead_of {
         let _ = io.delete(path).await;
     }
-    let mut encoding = Encoding::new(job.target, job.file, job.letters, (job.batch.above, job.batch.to));
+    let range = (job.batch.above, job.batch.to);
+    let mut encoding = Encoding::new(job.target, job.file, job.letters, range)
+        .map_err(|error| EncodeFailure::Passing(format!("no memory to compress with: {error}")))?;
     match encoding.run(job.rows, &job.batch).await {
         Ok(files) => Ok(files),
         Err(error) => {
@@ -106,42 +102,56 @@ type Key = Vec<Option<i32>>;
 struct Encoding {
     target: Arc<Target>,
     file: FileConfig,
-    properties: WriterProperties,
-    partitions: BTreeMap<Key, Partition>,
-    buffered: usize,
+    chunks: Chunks,
+    /// Rows that wait to be sorted.
+    pile: Pile,
+    /// Where in `partitions` each of them belongs.
+    places: Vec<u32>,
+    partitions: Vec<Partition>,
     done: Vec<DataFile>,
     /// Every file that was begun.
     paths: Vec<String>,
     range: (Position, Position),
-    layout: Option<(Arc<[u8]>, Layout)>,
+    layout: Option<Read>,
     /// Taken when the batch is whole.
     letters: Option<LetterWriter>,
 }
 
-/// Rows of one partition that wait, and its open file.
-#[derive(Default)]
+/// How rows of the log are read.
+struct Read {
+    schema: Arc<[u8]>,
+    layout: Layout,
+    /// Where their columns go; `None` if they have to be brought to the table's schema first.
+    places: Option<Places>,
+}
+
+/// A partition, its rows that wait, and its open file.
 struct Partition {
-    waiting: Vec<RecordBatch>,
+    key: Key,
     rows: usize,
-    bytes: usize,
     upload: Option<Upload>,
 }
 
 impl Encoding {
-    fn new(target: Arc<Target>, file: FileConfig, letters: LetterWriter, range: (Position, Position)) -> Encoding {
-        let properties = properties(target.table, file.row_group_rows.get());
-        Encoding {
+    fn new(
+        target: Arc<Target>,
+        file: FileConfig,
+        letters: LetterWriter,
+        range: (Position, Position),
+    ) -> std::io::Result<Encoding> {
+        Ok(Encoding {
+            pile: Pile::new(target.table, &target.rows),
             target,
             file,
-            properties,
-            partitions: BTreeMap::new(),
-            buffered: 0,
+            chunks: Chunks::new()?,
+            places: Vec::new(),
+            partitions: Vec::new(),
             done: Vec::new(),
             paths: Vec::new(),
             range,
             layout: None,
             letters: Some(letters),
-        }
+        })
     }
 
     async fn run(&mut self, rows: Reader, batch: &Batch) -> Result<Files, EncodeFailure> {
@@ -149,27 +159,32 @@ impl Encoding {
         let mut cut = batch.to;
         for held in rows {
             let held = held.map_err(|error| unreadable(&error))?;
-            let parts = self.split(&held)?;
-            let new = parts.iter().filter(|(key, _)| !self.partitions.contains_key(key)).count();
-            let full = self.partitions.len() + new > MAX_PARTITIONS || read >= batch.max_bytes;
+            let (rows, partitions) = (self.pile.rows(), self.partitions.len());
+            let unfit = self.append(&held)?;
+            let full = self.partitions.len() > MAX_PARTITIONS || read >= batch.max_bytes;
             if full && to > batch.above && held.position > to {
+                self.pile.truncate(rows);
+                self.places.truncate(rows);
+                self.partitions.truncate(partitions);
                 cut = to;
                 break;
             }
+            if let (Some(Unfit { rows, bytes, reason }), Some(letters)) = (unfit, &mut self.letters) {
+                let letter = Letter { position: held.position, rows, reason, schema: Arc::clone(&held.schema), bytes };
+                letters.push(&letter).map_err(|error| unkept(&error))?;
+            }
             to = held.position;
             read += held.bytes.len() as u64;
-            let rows = held.rows.max(1) as usize;
-            for (key, part) in parts {
-                count += part.num_rows() as u64;
-                let bytes = held.bytes.len() * part.num_rows() / rows;
-                self.push(key, part, bytes).await?;
+            count += (self.pile.rows() - rows) as u64;
+            self.places[rows..].iter().for_each(|place| self.partitions[*place as usize].rows += 1);
+            let fullest = self.partitions.iter().map(|partition| partition.rows).max().unwrap_or_default();
+            if fullest >= self.file.row_group_rows.get() || self.pile.bytes() >= PILE_BYTES {
+                self.write(self.pile.rows() / 2).await?;
             }
         }
-        let keys: Vec<Key> = self.partitions.keys().cloned().collect();
-        let keys = if faults::is(Naive::OnePartitionOnly) { keys.into_iter().take(1).collect() } else { keys };
-        for key in keys {
-            self.write(&key).await?;
-            self.close(&key).await?;
+        self.write(0).await?;
+        for place in 0..self.partitions.len() {
+            self.close(place).await?;
         }
         let data: Arc<[DataFile]> = std::mem::take(&mut self.done).into();
         let bytes = data.iter().map(DataFile::file_size_in_bytes).sum();
@@ -181,117 +196,124 @@ impl Encoding {
         Ok(Files { shape: self.target.shape, above: batch.above, to: cut, rows: count, bytes, data, letters })
     }
 
-    /// Decodes rows of the log, sorts out those that will never fit, and groups the others by partition.
-    fn split(&mut self, held: &ReadBatch) -> Result<Vec<(Key, RecordBatch)>, EncodeFailure> {
+    /// Appends rows of the log to the pile, all but those that will never fit, and finds their partitions.
+    fn append(&mut self, held: &ReadBatch) -> Result<Option<Unfit>, EncodeFailure> {
         let lasting = |error: &dyn std::fmt::Display| EncodeFailure::Lasting(format!("position {}: {error}", held.position.0));
-        let layout = match &mut self.layout {
-            Some((schema, layout)) if **schema == *held.schema => layout,
+        let read = match &mut self.layout {
+            Some(read) if *read.schema == *held.schema => read,
             stale => {
                 let layout = Layout::parse(&held.schema).map_err(|error| lasting(&error))?;
-                &mut stale.insert((Arc::clone(&held.schema), layout)).1
+                let places = Pile::places(&layout, &self.target.rows);
+                stale.insert(Read { schema: Arc::clone(&held.schema), layout, places })
             }
         };
-        if layout.table() != self.target.table {
-            return Err(lasting(&format_args!("rows of table {}", layout.table().name())));
+        if read.layout.table() != self.target.table {
+            return Err(lasting(&format_args!("rows of table {}", read.layout.table().name())));
         }
-        let (batch, unfit) = match layout.divide(&held.bytes, &self.target.rows) {
-            Ok(divided) => divided,
-            Err(error) => {
-                let unfit = Unfit { rows: held.rows, bytes: held.bytes.clone(), reason: error.to_string() };
-                (RecordBatch::new_empty(Arc::clone(&self.target.rows)), Some(unfit))
-            }
+        let appended = match &read.places {
+            Some(places) => self.pile.append(&read.layout, places, &held.bytes).map(|()| None),
+            None => self.pile.append_fitting(&read.layout, &self.target.rows, &held.bytes),
         };
-        if let (Some(Unfit { rows, bytes, reason }), Some(letters)) = (unfit, &mut self.letters) {
-            let letter = Letter { position: held.position, rows, reason, schema: Arc::clone(&held.schema), bytes };
-            letters.push(&letter).map_err(|error| unkept(&error))?;
-        }
-        let keys: Vec<&dyn Array> = self.target.partition.iter().map(|(_, index)| batch.column(*index).as_ref()).collect();
-        let key = |row: usize| -> Key { keys.iter().map(|column| value(*column, row)).collect() };
-        let Some(first) = (batch.num_rows() > 0).then(|| key(0)) else { return Ok(Vec::new()) };
-        if (1..batch.num_rows()).all(|row| keys.iter().zip(&first).all(|(column, first)| value(*column, row) == *first)) {
-            return Ok(vec![(first, batch)]);
-        }
-        let mut rows: BTreeMap<Key, Vec<u32>> = BTreeMap::new();
-        for (row, number) in (0..batch.num_rows()).zip(0u32..) {
-            rows.entry(key(row)).or_default().push(number);
-        }
-        let take = |(key, rows): (Key, Vec<u32>)| {
-            let taken = arrow_select::take::take_record_batch(&batch, &UInt32Array::from(rows));
-            Ok((key, taken.map_err(|error| lasting(&error))?))
-        };
-        rows.into_iter().map(take).collect()
+        let unfit = appended
+            .unwrap_or_else(|error| Some(Unfit { rows: held.rows, bytes: held.bytes.clone(), reason: error.to_string() }));
+        self.place();
+        Ok(unfit)
     }
 
-    async fn push(&mut self, key: Key, rows: RecordBatch, bytes: usize) -> Result<(), EncodeFailure> {
-        let partition = self.partitions.entry(key.clone()).or_default();
-        partition.rows += rows.num_rows();
-        partition.bytes += bytes;
-        partition.waiting.push(rows);
-        self.buffered += bytes;
-        if partition.rows >= self.file.row_group_rows.get() || partition.bytes >= ROW_GROUP_BYTES {
-            return self.write(&key).await;
-        }
-        if self.buffered < BUFFERED_BYTES {
-            return Ok(());
-        }
-        let fullest = self.partitions.iter().max_by_key(|(_, partition)| partition.bytes).map(|(key, _)| key.clone());
-        match fullest {
-            Some(key) => self.write(&key).await,
-            None => Ok(()),
+    /// Finds the partitions of the rows that have none yet.
+    fn place(&mut self) {
+        let columns: Vec<&Piled> = self.target.partition.iter().filter_map(|(_, index)| self.pile.column(*index)).collect();
+        let mut last = 0;
+        for row in (0..).take(self.pile.rows()).skip(self.places.len()) {
+            let is_in =
+                |partition: &Partition| columns.iter().zip(&partition.key).all(|(column, value)| number(column, row) == *value);
+            if !self.partitions.get(last).is_some_and(is_in) {
+                last = self.partitions.iter().position(is_in).unwrap_or_else(|| {
+                    let key = columns.iter().map(|column| number(column, row)).collect();
+                    self.partitions.push(Partition { key, rows: 0, upload: None });
+                    self.partitions.len() - 1
+                });
+            }
+            // There are no more partitions than rows.
+            self.places.push(u32::try_from(last).unwrap_or(u32::MAX));
         }
     }
 
-    /// Sorts what waits in a partition and writes it.
-    async fn write(&mut self, key: &Key) -> Result<(), EncodeFailure> {
+    /// Sorts and writes what waits, the fullest partitions first, until no more than `left` rows wait.
+    async fn write(&mut self, left: usize) -> Result<(), EncodeFailure> {
+        let mut rows: Vec<Vec<u32>> = self.partitions.iter().map(|partition| Vec::with_capacity(partition.rows)).collect();
+        for (row, place) in (0..).zip(&self.places) {
+            rows[*place as usize].push(row);
+        }
+        let mut order: Vec<usize> = (0..self.partitions.len()).filter(|place| !rows[*place].is_empty()).collect();
+        order.sort_by_key(|place| std::cmp::Reverse(rows[*place].len()));
+        if faults::is(Naive::OnePartitionOnly) {
+            order.truncate(1);
+        }
+        let sorter = Sorter::new(self.target.table, &self.pile);
+        let mut files: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut waiting = self.pile.rows();
+        for place in order {
+            if waiting <= left {
+                break;
+            }
+            waiting -= rows[place].len();
+            files.push((place, sorter.sort(&std::mem::take(&mut rows[place]))));
+        }
+        for (place, rows) in &files {
+            self.write_partition(*place, rows).await?;
+        }
+        let keep: Vec<u32> =
+            (0..).zip(&self.places).filter(|(_, place)| !rows[**place as usize].is_empty()).map(|(row, _)| row).collect();
+        self.places = keep.iter().map(|row| self.places[*row as usize]).collect();
+        self.pile.keep(&keep);
+        Ok(())
+    }
+
+    /// Appends sorted rows to the file of their partition.
+    async fn write_partition(&mut self, place: usize, rows: &[u32]) -> Result<(), EncodeFailure> {
         let target = Arc::clone(&self.target);
-        let name = self.name(key);
-        let Some(partition) = self.partitions.get_mut(key).filter(|partition| partition.rows > 0) else { return Ok(()) };
-        let waiting = std::mem::take(&mut partition.waiting);
-        self.buffered -= std::mem::take(&mut partition.bytes);
+        let name = self.name(place);
+        let Some(partition) = self.partitions.get_mut(place) else { return Ok(()) };
         partition.rows = 0;
-        let sorted = sort::gather(target.table, &waiting).map_err(|error| EncodeFailure::Lasting(error.to_string()))?;
-        drop(waiting);
-        let rows = project(&target, &sorted).map_err(|error| EncodeFailure::Lasting(error.to_string()))?;
         let upload = match &mut partition.upload {
             Some(upload) => upload,
             none => {
-                let path = format!("{}/{}{name}.parquet", target.location, directory(&target, key));
+                let path = format!("{}/{}{name}.parquet", target.location, directory(&target, &partition.key));
                 self.paths.push(path.clone());
-                let upload = Upload::create(&target, path, self.properties.clone()).await.map_err(|error| refused(&error))?;
-                none.insert(upload)
+                none.insert(Upload::create(&target, path).await.map_err(|error| refused(&error))?)
             }
         };
-        upload.append(&rows).await.map_err(|error| refused(&error))?;
+        let groups = rows.chunks(self.file.row_group_rows.get());
+        upload.append(&target, &mut self.chunks, &self.pile, groups).await.map_err(|error| refused(&error))?;
         faults::pass(Point::DuringUpload);
-        if upload.bytes() >= self.file.target_bytes.bytes() { self.close(key).await } else { Ok(()) }
+        if upload.bytes() >= self.file.target_bytes.bytes() { self.close(place).await } else { Ok(()) }
     }
 
     /// Rule 11: never the same twice.
-    fn name(&self, key: &Key) -> String {
+    fn name(&self, place: usize) -> String {
         if faults::is(Naive::NamesFromRange) {
-            return format!("{}-{}-{}", self.range.0.0, self.range.1.0, key.iter().flatten().sum::<i32>());
+            let key = self.partitions[place].key.iter().flatten().sum::<i32>();
+            return format!("{}-{}-{key}", self.range.0.0, self.range.1.0);
         }
         Uuid::new_v4().to_string()
     }
 
     /// Ends the open file of a partition.
-    async fn close(&mut self, key: &Key) -> Result<(), EncodeFailure> {
-        let upload = self.partitions.get_mut(key).and_then(|partition| partition.upload.take());
-        if let Some(upload) = upload {
-            let file = upload.finish(&self.target, literals(&self.target, key)).await.map_err(|error| refused(&error))?;
-            self.done.push(file);
+    async fn close(&mut self, place: usize) -> Result<(), EncodeFailure> {
+        let Some(partition) = self.partitions.get_mut(place) else { return Ok(()) };
+        if let Some(upload) = partition.upload.take() {
+            let file = upload.finish(&self.target, literals(&self.target, &partition.key)).await;
+            self.done.push(file.map_err(|error| refused(&error))?);
         }
         Ok(())
     }
 }
 
-fn value(column: &dyn Array, row: usize) -> Option<i32> {
-    if column.is_null(row) {
-        return None;
-    }
-    match column.data_type() {
-        DataType::Date32 => Some(column.as_primitive::<Date32Type>().value(row)),
-        DataType::Int32 => Some(column.as_primitive::<Int32Type>().value(row)),
+/// A value that a partition can have.
+fn number(column: &Piled, row: u32) -> Option<i32> {
+    match column.values() {
+        Values::Ints(values) if column.is_present(row) => values.get(row as usize).copied(),
         _ => None,
     }
 }
@@ -315,22 +337,6 @@ fn directory(target: &Target, key: &Key) -> String {
         Some(number) => format!("{name}={number:02}/"),
     };
     target.partition.iter().zip(key).map(level).collect()
-}
-
-/// Brings rows to the schema of the table as it is.
-fn project(target: &Target, rows: &RecordBatch) -> Result<RecordBatch, arrow_schema::ArrowError> {
-    let column = |(source, field): (&Option<usize>, &Arc<arrow_schema::Field>)| -> ArrayRef {
-        let Some(index) = source else { return new_null_array(field.data_type(), rows.num_rows()) };
-        let column = rows.column(*index);
-        match field.data_type() {
-            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-                Arc::new(column.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(zone.clone()))
-            }
-            _ => Arc::clone(column),
-        }
-    };
-    let columns = target.sources.iter().zip(target.arrow.fields()).map(column).collect();
-    RecordBatch::try_new(Arc::clone(&target.arrow), columns)
 }
 
 /// The log's disk may recover; a damaged segment is set aside at the next start.

@@ -1,86 +1,63 @@
 //! One data file: Parquet streamed into the warehouse, and what the manifest says of it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `chunk` | one column of a row group: which encoding, and its values |
+//! | `pages` | its pages, compressed, and what the footer says of them |
+//! | `packed` | the encodings of Parquet that are written |
+
+mod chunk;
+mod packed;
+mod pages;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use iceberg::Error;
 use iceberg::io::FileWrite;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, Struct};
-use parquet::arrow::AsyncArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::async_writer::AsyncFileWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
-use parquet::schema::types::ColumnPath;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::SchemaDescriptor;
 
 use super::schema::Target;
+use crate::tables::layout::pile::{Pile, Values};
 use crate::tables::{ColumnType, Raw, Table};
+pub(super) use chunk::Chunks;
+use chunk::Style;
+use pages::BoundsOf;
 
 /// Characters of a string that a bound keeps: Iceberg's own default.
 const BOUND_CHARACTERS: usize = 16;
 
 /// A data file that is being written.
 pub(super) struct Upload {
-    writer: AsyncArrowWriter<Sink>,
+    /// What is written stands in its buffer until it is sent.
+    writer: SerializedFileWriter<Vec<u8>>,
+    columns: SchemaDescriptor,
+    file: Box<dyn FileWrite>,
     path: String,
     /// How often sorted rows were appended.
     runs: usize,
-    /// NaN values by column of the file.
+    /// NaN values by field of the schema.
     nans: HashMap<usize, u64>,
 }
 
-struct Sink(Box<dyn FileWrite>);
-
-impl AsyncFileWriter for Sink {
-    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), ParquetError>> {
-        Box::pin(async { self.0.write(bytes).await.map_err(|error| ParquetError::External(Box::new(error))) })
+/// How a column is written; measured, with the figures in docs/performance.md. What is random is not hashed for a dictionary.
+fn style(table: Table, name: &str, kind: ColumnType) -> Style {
+    let raw = table.column(name).map_or(Raw::Text, |index| table.columns()[index].raw);
+    match (kind, raw) {
+        (ColumnType::String, Raw::Id) => Style { is_distinct: true, bounds: BoundsOf::Nothing },
+        (ColumnType::String, Raw::Address) => Style { is_distinct: false, bounds: BoundsOf::Nothing },
+        (ColumnType::String, _) if is_long(name) => Style { is_distinct: false, bounds: BoundsOf::Nothing },
+        (ColumnType::Timestamp, _) => Style { is_distinct: true, bounds: BoundsOf::Pages },
+        _ if table.sort_by().contains(&name) => Style { is_distinct: false, bounds: BoundsOf::Pages },
+        _ => Style { is_distinct: false, bounds: BoundsOf::Chunk },
     }
-
-    fn complete(&mut self) -> BoxFuture<'_, Result<(), ParquetError>> {
-        Box::pin(async { self.0.close().await.map_err(|error| ParquetError::External(Box::new(error))) })
-    }
-}
-
-/// How the table's columns are encoded; measured, with the figures in docs/performance.md. What is random is not hashed for a dictionary,
-/// and zstd above level 1 makes files larger.
-pub(super) fn properties(table: Table, row_group_rows: usize) -> WriterProperties {
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(row_group_rows))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        // A bound must hold for every row group: no group's may be cut short.
-        .set_statistics_truncate_length(None)
-        .set_created_by(concat!("floe ", env!("CARGO_PKG_VERSION")).to_owned());
-    for column in table.columns() {
-        let path = ColumnPath::from(column.name);
-        properties = match (column.kind, column.raw) {
-            (ColumnType::String, Raw::Id) => properties
-                .set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_statistics_enabled(path, EnabledStatistics::None),
-            (ColumnType::String, _) if is_long(column.name) => {
-                properties.set_column_statistics_enabled(path, EnabledStatistics::None)
-            }
-            (ColumnType::String, _) if table.sort_by().contains(&column.name) => {
-                properties.set_column_statistics_enabled(path, EnabledStatistics::Page)
-            }
-            (ColumnType::String, _) => properties.set_column_encoding(path, Encoding::DELTA_LENGTH_BYTE_ARRAY),
-            (ColumnType::Timestamp, _) => properties
-                .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_statistics_enabled(path, EnabledStatistics::Page),
-            (ColumnType::Double, _) => properties
-                .set_column_encoding(path.clone(), Encoding::BYTE_STREAM_SPLIT)
-                .set_column_dictionary_enabled(path, false),
-            _ => properties,
-        };
-    }
-    properties.build()
 }
 
 /// Free text, whose least and greatest value help nobody.
@@ -89,24 +66,54 @@ fn is_long(column: &str) -> bool {
 }
 
 impl Upload {
-    pub(super) async fn create(target: &Target, path: String, properties: WriterProperties) -> Result<Upload, Error> {
-        let sink = Sink(target.io.new_output(&path)?.writer().await?);
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let writer = AsyncArrowWriter::try_new_with_options(sink, target.arrow.clone(), options).map_err(parquet)?;
-        Ok(Upload { writer, path, runs: 0, nans: HashMap::new() })
+    pub(super) async fn create(target: &Target, path: String) -> Result<Upload, Error> {
+        let file = target.io.new_output(&path)?.writer().await?;
+        let columns = ArrowSchemaConverter::new().convert(&target.arrow).map_err(parquet)?;
+        let properties =
+            WriterProperties::builder().set_created_by(concat!("floe ", env!("CARGO_PKG_VERSION")).to_owned()).build();
+        let writer = SerializedFileWriter::new(Vec::new(), columns.root_schema_ptr(), Arc::new(properties)).map_err(parquet)?;
+        Ok(Upload { writer, columns, file, path, runs: 0, nans: HashMap::new() })
     }
 
-    /// Appends sorted rows in the target's schema as row groups of their own.
-    pub(super) async fn append(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        for (index, column) in rows.columns().iter().enumerate() {
-            if let Some(doubles) = column.as_any().downcast_ref::<arrow_array::Float64Array>() {
-                let nans = doubles.iter().flatten().filter(|value| value.is_nan()).count();
-                *self.nans.entry(index).or_default() += nans as u64;
+    /// Appends row groups: rows of a pile in the schema [`Target::rows`], sorted all together.
+    pub(super) async fn append(
+        &mut self,
+        target: &Target,
+        chunks: &mut Chunks,
+        pile: &Pile,
+        groups: impl Iterator<Item = &[u32]>,
+    ) -> Result<(), Error> {
+        self.runs += 1;
+        for rows in groups {
+            self.group(target, chunks, pile, rows).map_err(parquet)?;
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, target: &Target, chunks: &mut Chunks, pile: &Pile, rows: &[u32]) -> Result<(), ParquetError> {
+        let mut group = self.writer.next_row_group()?;
+        for (index, descr) in self.columns.columns().iter().enumerate() {
+            let field = self.columns.get_column_root_idx(index);
+            let column = target.sources.get(field).copied().flatten().and_then(|source| pile.column(source));
+            let name = target.arrow.fields().get(field).map_or("", |field| field.name());
+            let style =
+                column.map_or(style(target.table, name, ColumnType::String), |column| style(target.table, name, column.kind()));
+            let chunk = chunks.encode(column, rows, descr, style)?;
+            group.append_column(&chunk.bytes, chunk.close)?;
+            if let Some((column, Values::Doubles(values))) = column.map(|column| (column, column.values())) {
+                let nans = rows.iter().filter(|row| column.is_present(**row) && values[**row as usize].is_nan()).count();
+                *self.nans.entry(field).or_default() += nans as u64;
             }
         }
-        self.runs += 1;
-        self.writer.write(rows).await.map_err(parquet)?;
-        self.writer.flush().await.map_err(parquet)
+        group.close()?;
+        Ok(())
+    }
+
+    async fn send(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(|error| parquet(error.into()))?;
+        let bytes = std::mem::take(self.writer.inner_mut());
+        self.file.write(bytes.into()).await
     }
 
     /// Bytes that went out.
@@ -116,7 +123,9 @@ impl Upload {
 
     /// Ends the file; it is in the warehouse when this returns.
     pub(super) async fn finish(mut self, target: &Target, partition: Struct) -> Result<DataFile, Error> {
-        let metadata = self.writer.finish().await.map_err(parquet)?;
+        let metadata = self.writer.finish().map_err(parquet)?;
+        self.send().await?;
+        self.file.close().await?;
         let size = self.bytes();
         let metrics = Metrics::of(target, &metadata);
         let nans = self.nans.iter().filter_map(|(index, nans)| Some((target.schema.as_struct().fields().get(*index)?.id, *nans)));
@@ -257,23 +266,4 @@ fn parquet(error: ParquetError) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_of_long_text_are_cut_to_a_prefix_and_to_what_is_above_it() {
-        let long = "a".repeat(20);
-        assert_eq!(prefix(&long), "a".repeat(16));
-        assert_eq!(above(&long), Some(format!("{}b", "a".repeat(15))));
-        assert_eq!(above("short"), Some("short".to_owned()));
-        assert_eq!(above(&"\u{10FFFF}".repeat(17)), None);
-        assert_eq!(above(&format!("{}\u{D7FF}xx", "a".repeat(15))), Some(format!("{}\u{E000}", "a".repeat(15))));
-    }
-
-    #[test]
-    fn every_column_of_every_table_has_a_setting_that_parquet_takes() {
-        for table in Table::ALL {
-            assert_eq!(properties(table, 7).max_row_group_row_count(), Some(7));
-        }
-    }
-}
+mod tests;

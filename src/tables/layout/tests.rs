@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
+use super::pile::Pile;
 use super::*;
+use arrow_array::StringArray;
+
 use crate::tables::rows::{Cell, DeploymentRow, ErrorRow, InvocationRow, RateLimitRow, RowBuilders};
 use crate::tables::{Additions, Clearance, Columns, Raw, TableBatch};
 
@@ -10,14 +13,21 @@ fn cleared(batch: TableBatch) -> Cleared {
         .clear(batch)
 }
 
-fn layout(table: Table) -> Layout {
+pub(crate) fn layout(table: Table) -> Layout {
     Layout::parse(&schema_bytes(table, &table.schema())).unwrap()
 }
 
-fn encoded(batch: &TableBatch) -> Vec<u8> {
+pub(crate) fn encoded(batch: &TableBatch) -> Vec<u8> {
     let mut bytes = Vec::new();
     cleared(batch.clone()).encode(&mut bytes);
     bytes
+}
+
+/// Appends a batch as the log has it.
+pub(crate) fn piled(pile: &mut Pile, batch: &TableBatch) {
+    let layout = layout(batch.table);
+    let places = Pile::places(&layout, &batch.table.schema()).unwrap();
+    pile.append(&layout, &places, &encoded(batch)).unwrap();
 }
 
 /// As large as a row of a usual request: derived id, hashed address, no error.
@@ -46,7 +56,7 @@ fn usual_batch(rows: usize) -> TableBatch {
 }
 
 #[derive(Clone, Debug)]
-struct AnyRow {
+pub(crate) struct AnyRow {
     id: String,
     text: Option<String>,
     more: Option<String>,
@@ -56,14 +66,14 @@ struct AnyRow {
     flag: Option<bool>,
 }
 
-fn any_row() -> impl Strategy<Value = AnyRow> {
+pub(crate) fn any_row() -> impl Strategy<Value = AnyRow> {
     let text = || proptest::option::of(".{0,12}");
     (".{0,40}", text(), text(), any::<i64>(), any::<Option<i64>>(), any::<Option<f64>>(), any::<Option<bool>>())
         .prop_map(|(id, text, more, time, number, double, flag)| AnyRow { id, text, more, time, number, double, flag })
 }
 
 /// The same random rows in all four tables.
-fn batches_of(rows: &[AnyRow]) -> Vec<TableBatch> {
+pub(crate) fn batches_of(rows: &[AnyRow]) -> Vec<TableBatch> {
     let mut builders = RowBuilders::new();
     for row in rows {
         let (id, text, more) = (&*row.id, row.text.as_deref().map(Into::into), row.more.as_deref().map(Into::into));
@@ -216,4 +226,85 @@ fn a_schema_that_this_version_cannot_read_says_so() {
         .unwrap_err()
         .to_string();
     assert!(said.contains("column `error_id` as Int32, the table as Utf8"), "{said}");
+}
+
+/// What a pile holds, as one batch.
+fn unpiled(table: Table, pile: &Pile) -> RecordBatch {
+    use crate::tables::layout::pile::Values;
+    let schema = table.schema();
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| -> ArrayRef {
+        let column = pile.column(index).unwrap();
+        let rows = || (0..).take(pile.rows()).map(|row: u32| column.is_present(row).then_some(row));
+        let at = |row: u32| row as usize;
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
+        match column.values() {
+            Values::Text(texts) => Arc::new(rows().map(|row| Some(text(texts.value(row?)))).collect::<StringArray>()),
+            Values::Coded(coded) => {
+                let entry = |row| &*coded.entries()[coded.codes()[at(row)] as usize];
+                Arc::new(rows().map(|row| Some(entry(row?))).collect::<StringArray>())
+            }
+            Values::Longs(values) if column.kind() == ColumnType::Timestamp => {
+                let times = rows().map(|row| Some(values[at(row?)])).collect::<arrow_array::TimestampMicrosecondArray>();
+                Arc::new(times.with_data_type(field.data_type().clone()))
+            }
+            Values::Longs(values) => Arc::new(rows().map(|row| Some(values[at(row?)])).collect::<arrow_array::Int64Array>()),
+            Values::Doubles(values) => Arc::new(rows().map(|row| Some(values[at(row?)])).collect::<arrow_array::Float64Array>()),
+            Values::Ints(values) if column.kind() == ColumnType::Date => {
+                Arc::new(rows().map(|row| Some(values[at(row?)])).collect::<arrow_array::Date32Array>())
+            }
+            Values::Ints(values) => Arc::new(rows().map(|row| Some(values[at(row?)])).collect::<arrow_array::Int32Array>()),
+            Values::Flags(values) => Arc::new(rows().map(|row| Some(values[at(row?)])).collect::<BooleanArray>()),
+        }
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
+}
+
+fn all_of(table: Table, batches: &[Vec<AnyRow>]) -> RecordBatch {
+    let of = |rows: &Vec<AnyRow>| batches_of(rows).into_iter().filter(|batch| batch.table == table).map(|batch| batch.batch);
+    let batches: Vec<RecordBatch> = batches.iter().flat_map(of).collect();
+    arrow_select::concat::concat_batches(&table.schema(), &batches).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn a_pile_holds_what_was_appended_and_keeps_what_it_is_told(
+        batches in prop::collection::vec(prop::collection::vec(any_row(), 1..12), 1..5),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        for table in Table::ALL {
+            let mut pile = Pile::new(table, &table.schema());
+            for rows in &batches {
+                batches_of(rows).iter().filter(|batch| batch.table == table).for_each(|batch| piled(&mut pile, batch));
+            }
+            let all = all_of(table, &batches);
+            prop_assert_eq!(&unpiled(table, &pile), &all);
+            let picks: Vec<u32> = picks.iter().map(|pick| u32::try_from(pick.index(all.num_rows())).unwrap()).collect();
+            pile.keep(&picks);
+            let kept = arrow_select::take::take_record_batch(&all, &arrow_array::UInt32Array::from(picks)).unwrap();
+            prop_assert_eq!(unpiled(table, &pile), kept);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_batch_leave_a_pile_as_it_was(
+        rows in prop::collection::vec(any_row(), 1..12), cut in any::<prop::sample::Index>(), flip in any::<prop::sample::Index>()
+    ) {
+        for batch in batches_of(&rows) {
+            let table = batch.table;
+            let mut pile = Pile::new(table, &table.schema());
+            piled(&mut pile, &batch);
+            let layout = layout(table);
+            let places = Pile::places(&layout, &table.schema()).unwrap();
+            let mut bytes = encoded(&batch);
+            prop_assert!(pile.append(&layout, &places, &bytes[..cut.index(bytes.len())]).is_err());
+            prop_assert_eq!(unpiled(table, &pile), batch.batch.clone());
+            let bit = flip.index(8 * bytes.len());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            // The two ways to read a batch agree on what is one.
+            let read = layout.decode(&bytes);
+            prop_assert_eq!(pile.append(&layout, &places, &bytes).err(), read.err());
+            pile.truncate(batch.batch.num_rows());
+            prop_assert_eq!(unpiled(table, &pile), batch.batch);
+        }
+    }
 }
