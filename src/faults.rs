@@ -57,6 +57,20 @@ named! {
         AfterDeadLetter = "after_dead_letter",
         /// The journal says that dead letters are back, and their segment is not in its place.
         DuringReplay = "during_replay",
+        /// The segment of a replay is in its place, and its letters are not removed.
+        AfterReplay = "after_replay",
+        /// The journal's image is written to the other file, not synced.
+        DuringCompaction = "during_compaction",
+        /// It is synced, and the first file is not marked as left.
+        AfterCompaction = "after_compaction",
+        /// The requests of a segment are carried over, and it is not removed.
+        AfterCarry = "after_carry",
+        /// Rows that are moved out are in a file, and no record names it.
+        DuringMoveOut = "during_move_out",
+        /// Damage is written down and its bytes are kept, and the segment is not rewritten.
+        AfterSetAside = "after_set_aside",
+        /// A rehomed log is whole, and not in its place.
+        DuringRehome = "during_rehome",
     }
 }
 

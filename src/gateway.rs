@@ -1,6 +1,6 @@
 //! The gateway: build every room from the configuration, start them, and end them in the order of the flow.
 //!
-//! Start: keys → log → exporters → chains → endpoints → receivers, so that nothing is taken in before it can be kept. Starting waits for no
+//! Start: health → keys → log → exporters → chains → endpoints → receivers, so that nothing is taken in before it can be kept. Starting waits for no
 //! catalog. Drain: receivers stop and answer what runs → exporters commit what is held → the log closes. What could not be committed
 //! within the grace stays in the log and is committed after the next start.
 //!
@@ -96,21 +96,22 @@ impl Gateway {
         let extensions = Extensions::of(config);
         let telemetry = Telemetry::new();
         let health = Health::new();
+        let stop_endpoints = CancellationToken::new();
+        let mut endpoints = JoinSet::new();
+        // First of all: reading what the log holds may take minutes, and who probes meanwhile is to hear so.
+        if let Some(health_check) = &extensions.health_check {
+            let listener = bind("health_check", health_check.endpoint)?;
+            endpoints.spawn(Arc::clone(&health).serve(listener, stop_endpoints.clone()));
+        }
         let built = build::build(config, &extensions, &telemetry)?;
         let exporters = built.exporters.clone();
         health.ask(move || exporters.iter().flat_map(|exporter| failing(exporter)).collect());
-        let stop_endpoints = CancellationToken::new();
-        let mut endpoints = JoinSet::new();
         for (address, prometheus) in &built.prometheus {
             let listener = bind("prometheus", *address)?;
             endpoints.spawn(Arc::clone(prometheus).serve(listener, stop_endpoints.clone()));
         }
         let metrics = bind("service.telemetry.metrics", config.service.telemetry.metrics.address)?;
         endpoints.spawn(Arc::clone(&telemetry).serve(metrics, stop_endpoints.clone()));
-        if let Some(health_check) = &extensions.health_check {
-            let listener = bind("health_check", health_check.endpoint)?;
-            endpoints.spawn(Arc::clone(&health).serve(listener, stop_endpoints.clone()));
-        }
         if let Some(settings) = &extensions.admin {
             let admin = admin::AdminService::new(built.wal.clone(), built.exporters.clone(), Arc::clone(&telemetry));
             let listener = bind("admin", settings.endpoint)?;

@@ -12,15 +12,15 @@
 //! | `frame` | segment headers and frames, bytes ↔ values; pure |
 //! | `segment` | segment files: names, creation, a walk over all frames that survives damage |
 //! | `directory` | the lock, the writer id, the key of the request hashes |
-//! | `journal`, `journal/fact` | intents and recorded commits |
-//! | `recovery`, `open` | from what is on the disk to a running log |
+//! | `journal`, `journal/fact`, `journal/file` | intents and recorded commits: the two files in turn, the entries, one file |
+//! | `recovery`, `recovery/repair`, `open` | from what is on the disk to a running log: what is found, what is done to it |
 //! | `state` | segments in use, and per stream what is logged, committed, held |
 //! | `group_commit`, `group_commit/commits` | the one thread that owns the files: appends; and what is written down, released, replayed |
 //! | `window` | request hashes of the last minutes |
 //! | `reader`, `pin` | a stream's rows, in order; the same as they were at one moment |
 //! | [`dead_letters`] | rows that fit no table or were moved out, and how they come back |
 //! | `storage` | the seam to the disk; tests fill it, break it, cut its power |
-//! | [`offline`] | what a person does to a log that no gateway has: look, resolve, rehome |
+//! | [`offline`] | what a person does to a log that no gateway has: look, resolve, rehome, salvage |
 //!
 //! # On the disk
 //! All numbers are little-endian, all checksums CRC-32C.
@@ -47,9 +47,10 @@
 //!                name, u32 length, schema        …  4  checksum of the above, seeded
 //!          …  4  checksum of the above           …  …  the bytes of all entries
 //! ```
-//! A journal file is preallocated; behind its last entry stand zeros or what an earlier generation left.
+//! A journal file is preallocated; behind its last entry stand zeros or what an earlier generation left. One that the other has gone on from begins with
+//! "floe-jnx".
 //! ```text
-//! header   0  8  "floe-jnl"             entry    0  4  mark, from the seed
+//! header   0  8  "floe-jnl", "floe-jnx" entry    0  4  mark, from the seed
 //!          8  4  version, 1                      4  4  length of the content
 //!         12  8  generation                      8  4  checksum of length and content, seeded
 //!         20 16  writer id                      12  …  content: u8 kind, then
@@ -61,6 +62,7 @@
 //!                                                   6  replayed  file of dead letters, first position of the segment it became
 //!                                                   7  orphaned  stream, ms since 1970, files that only lost attempts name
 //!                                                   8  swept     stream, ms since 1970; its orphans up to then are deleted
+//!                                                   9  begun     first position of a new segment
 //! ```
 //!
 //! # Key ideas
@@ -76,7 +78,8 @@
 //! - **Rewriting.** At open the last segment, and every damaged one, is copied frame by frame to a new file in its place (rule 3).
 //!
 //! Crash points, in the order a record meets them: `after_append`, `after_fsync_before_ack`, `after_ack`, `after_segment_create`, `after_intent`,
-//! `after_record_before_release`, `during_release`, `during_reopen_rewrite`; and `during_replay`.
+//! `after_record_before_release`, `after_carry`, `during_release`, `after_set_aside`, `during_reopen_rewrite`, `during_compaction`, `after_compaction`; and `during_move_out`,
+//! `during_replay`, `after_replay`, `during_rehome`.
 //!
 //! # Limits
 //! - Segments are not preallocated, the journal is: a full disk has to drain, and appends are told "later" anyhow. Writing zeros first would write every byte twice,
@@ -236,6 +239,9 @@ pub struct Opened {
     pub cut: u64,
     /// Acknowledged records that are lost. Empty unless the disk failed.
     pub damaged: Vec<Damage>,
+    /// The last record, if its rows are not what was written. A power loss may do that before it is acknowledged, a failing disk afterwards: its
+    /// bytes are kept, and it is not counted.
+    pub doubtful: Option<Damage>,
 }
 
 /// Records that could not be read any more.
@@ -274,6 +280,7 @@ pub struct Wal {
     writer: Uuid,
     key: Key,
     max_bytes: u64,
+    segment_bytes: u64,
     recorded_at_open: Arc<[Recorded]>,
 }
 
@@ -281,18 +288,6 @@ impl Wal {
     /// Opens the log, and makes it if it is not there. Blocks: everything that is held is read and checked.
     pub fn open(config: &WalConfig, streams: Vec<Stream>) -> Result<(Wal, Opened), OpenError> {
         open::open(config, streams)
-    }
-
-    fn new(
-        commands: mpsc::Sender<Command>,
-        shared: Arc<Shared>,
-        broken: watch::Receiver<Option<Arc<io::Error>>>,
-        writer: Uuid,
-        key: Key,
-        max_bytes: u64,
-        recorded_at_open: Arc<[Recorded]>,
-    ) -> Wal {
-        Wal { commands, shared, broken, writer, key, max_bytes, recorded_at_open }
     }
 
     /// The request's name in the retry window: HighwayHash-128 of the way it goes (its pipelines, say: the same body sent another way is another
@@ -352,10 +347,10 @@ impl Wal {
     /// Writes down that a commit was applied; it is on the disk when this returns (rule 16). The stream's intents are dropped, and
     /// segments that no stream needs any more are removed (rule 17).
     pub async fn record(&self, stream: StreamId, recorded: Recorded) -> Result<(), JournalError> {
-        self.record_with(stream, recorded, None).await
+        self.record_with(stream, recorded, Vec::new()).await
     }
 
-    async fn record_with(&self, stream: StreamId, recorded: Recorded, letters: Option<Letters>) -> Result<(), JournalError> {
+    async fn record_with(&self, stream: StreamId, recorded: Recorded, letters: Vec<Letters>) -> Result<(), JournalError> {
         let split = self.split(stream, recorded.position).await?;
         self.journal(|reply| Command::Record { stream, recorded, split, letters, reply }).await
     }
@@ -413,6 +408,11 @@ impl Wal {
         self.shared.syncs.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Acknowledged positions that were lost to damage, and that not every table was past when the log was opened.
+    pub fn damaged_positions(&self) -> u64 {
+        self.shared.damaged_positions
+    }
+
     /// Another process commits rows under this log's name: from now on nothing is acknowledged and no commit is begun, for any table (rule
     /// 19). The rows stay. The first reason is kept.
     pub fn fence(&self, why: &str) {
@@ -422,6 +422,23 @@ impl Wal {
     /// Why the log is fenced; `None` while it is not.
     pub fn fenced(&self) -> Option<&str> {
         self.shared.fenced.get().map(String::as_str)
+    }
+
+    /// Why the last request could not be written, on a disk that is full or fails; `None` once one was, or [`Wal::probe`] could.
+    pub fn refused(&self) -> Option<Arc<io::Error>> {
+        self.shared.refused().clone()
+    }
+
+    /// Tries whether there is room again, as senders that were told "later" may have gone elsewhere. Blocks: it writes and syncs a file of 64 KiB beside
+    /// the segments, and removes it.
+    pub fn probe(&self) {
+        let path = self.shared.directory.join(format!("probe{}", segment::UNFINISHED));
+        let file = self.shared.storage.create(&path);
+        let written = file.and_then(|file| file.write_all_at(&vec![0; 1 << 16], 0).and_then(|()| file.sync()));
+        let _ = self.shared.storage.remove(&path);
+        if written.is_ok() {
+            *self.shared.refused() = None;
+        }
     }
 
     pub fn ledger(&self) -> Vec<StreamLedger> {

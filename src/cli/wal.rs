@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use crate::gateway::config::{Config, Extensions};
-use crate::wal::offline::{self, Inspection, Leftovers, StreamInfo, Verdict};
+use crate::wal::offline::{self, Inspection, Leftovers, StreamInfo, Verdict, Watermark};
 use crate::wal::{Position, WalConfig};
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +34,16 @@ pub(super) enum WalCommand {
     /// For a table that says "ambiguous": its watermark was removed, and the snapshot that a commit was built on has expired. `floe wal inspect` lists
     /// the files of that commit; look whether the table has them (in PyIceberg: table.inspect.files()), then say so here.
     Resolve(Resolve),
+    /// Make a damaged commit journal anew, from all of it that can be read
+    ///
+    /// The damaged files go to `damaged/` in the log's directory. What cannot be read any more is asked of the tables at the next start. A table that then
+    /// says "fenced", though no other process has this log, or one whose journal is gone, needs its watermark named: the property
+    /// floe.watermark.WRITER of the table, with the table's uuid (in PyIceberg: table.properties and table.metadata.table_uuid).
+    Salvage {
+        /// What a table says; once for each table
+        #[arg(long = "watermark", value_name = "EXPORTER:TABLE=UUID:POSITION:COMMIT")]
+        watermarks: Vec<Watermark>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +73,10 @@ pub(super) fn wal(config: &Config, command: &WalCommand) -> anyhow::Result<ExitC
             let verdict = committed.map_or(Verdict::Replay, Verdict::Committed);
             offline::resolve(&config, table, verdict)?;
             writeln!(out, "{table}: resolved; start floe again")?;
+        }
+        WalCommand::Salvage { watermarks } => {
+            print(&mut out, &offline::salvage(&config, watermarks)?)?;
+            writeln!(out, "the journal is made anew; start floe again")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -141,6 +155,22 @@ mod tests {
 
     fn parses(arguments: &[&str]) -> bool {
         Cli::try_parse_from(["floe", "wal", "resolve", "--table", "iceberg:errors"].iter().chain(arguments)).is_ok()
+    }
+
+    #[test]
+    fn a_watermark_names_its_table() {
+        let parses = |watermark: &str| Cli::try_parse_from(["floe", "wal", "salvage", "--watermark", watermark]).is_ok();
+        let (table, commit) = ("00000000-0000-0000-0000-000000000005", "00000000-0000-0000-0000-000000000009");
+        assert!(parses(&format!("iceberg/lake:errors={table}:12:{commit}")));
+        for wrong in [
+            "",
+            "errors=1",
+            &format!("errors={table}:12:{commit}"),
+            &format!("a:b={table}:x:{commit}"),
+            &format!("a:b={table}:1:{commit}:1"),
+        ] {
+            assert!(!parses(wrong), "{wrong}");
+        }
     }
 
     #[test]

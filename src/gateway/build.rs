@@ -16,7 +16,7 @@ use crate::processors::chain::{Chain, ChainError, ChainKeys};
 use crate::signals::Signal;
 use crate::tables::{Additions, Allowed, Columns, Schemas, Table};
 use crate::telemetry::Telemetry;
-use crate::wal::{StreamId, Wal};
+use crate::wal::{Damage, Opened, StreamId, Wal};
 
 /// Everything a gateway is made of, before it listens.
 #[derive(Debug)]
@@ -163,8 +163,22 @@ fn open_log(config: &Config, extensions: &Extensions) -> Result<(Wal, impl Itera
     }
     let count = u16::try_from(streams.len()).unwrap_or(u16::MAX);
     let (wal, opened) = Wal::open(&extensions.wal, streams)?;
-    tracing::info!(directory = %extensions.wal.directory.display(), held_rows = opened.held_rows, damaged = opened.damaged.len(), "the log is open");
+    tell(&extensions.wal.directory, &opened);
     Ok((wal, (0..count).map(StreamId)))
+}
+
+/// What was found when the log was opened, each loss in a line of its own.
+fn tell(directory: &Path, opened: &Opened) {
+    for Damage { first, last, rows, file } in &opened.damaged {
+        let (first, last, kept) = (first.0, last.0, file.as_deref().unwrap_or(Path::new("nowhere")));
+        tracing::error!(first, last, rows, kept = %kept.display(), "acknowledged requests of the log are damaged: look at its disk");
+    }
+    if let Some(Damage { first, rows, file, .. }) = &opened.doubtful {
+        let kept = file.as_deref().unwrap_or(Path::new("nowhere"));
+        tracing::warn!(position = first.0, rows, kept = %kept.display(), "the last request of the log is not what was written: after a power loss it was never acknowledged, else it is damaged");
+    }
+    let damaged = opened.damaged.len();
+    tracing::info!(directory = %directory.display(), held_rows = opened.held_rows, cut = opened.cut, damaged, "the log is open");
 }
 
 /// The keys that processors are given; made at the first start, beside the log's directory.

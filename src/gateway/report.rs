@@ -19,7 +19,8 @@ pub fn report_log(telemetry: &Telemetry, wal: &Wal) {
     let wal = wal.clone();
     telemetry.register_source(Box::new(move |samples| {
         let (bytes, max_bytes) = (wal.bytes(), wal.max_bytes());
-        LogState { bytes, max_bytes, syncs: wal.syncs(), fenced: wal.fenced().is_some() }.samples(samples);
+        let (syncs, fenced, damaged_positions) = (wal.syncs(), wal.fenced().is_some(), wal.damaged_positions());
+        LogState { bytes, max_bytes, syncs, fenced, damaged_positions }.samples(samples);
     }));
 }
 

@@ -45,6 +45,8 @@ pub struct LogState {
     pub syncs: u64,
     /// Another process commits rows of this log.
     pub fenced: bool,
+    /// Acknowledged positions that are lost, as of the start.
+    pub damaged_positions: u64,
 }
 
 /// The series of one `prometheus` exporter.
@@ -122,6 +124,8 @@ impl LogState {
         out.push(Sample::gauge("floe_wal_size_bytes", "Bytes of the write-ahead log on disk", vec![], double(self.bytes)));
         out.push(Sample::gauge("floe_wal_max_bytes", "The log's bound", vec![], double(self.max_bytes)));
         out.push(Sample::counter("floe_wal_syncs", "Syncs of the log's files", vec![], double(self.syncs)));
+        let help = "Acknowledged requests that were lost to damage, and that not every table was past at the start";
+        out.push(Sample::gauge("floe_wal_damaged_positions", help, vec![], double(self.damaged_positions)));
         let help = "1 if another process commits rows of this log";
         out.push(Sample::gauge("floe_wal_fenced", help, vec![], f64::from(u8::from(self.fenced))));
     }

@@ -39,7 +39,7 @@ use super::storage::{Disk, LogFile, Storage};
 
 pub use handle::LetterFile;
 pub(super) use handle::read_all;
-pub(super) use replay::settle;
+pub(super) use replay::{Survey, settle};
 
 const DIRECTORY: &str = "dead";
 const MAGIC: [u8; 8] = *b"floe-ded";
@@ -86,8 +86,8 @@ pub enum LettersError {
     Full { bytes: u64 },
     #[error("the log is closed or its disk failed; nothing was replayed")]
     Closed,
-    #[error("cannot {action} {}", path.display())]
-    Disk { action: &'static str, path: PathBuf, source: Arc<io::Error> },
+    #[error("cannot {action} {}: {cause}", path.display())]
+    Disk { action: &'static str, path: PathBuf, cause: Arc<io::Error> },
 }
 
 /// What stands in the directory of dead letters.
@@ -137,7 +137,7 @@ pub(super) fn list(storage: &dyn Storage, directory: &Path) -> io::Result<Vec<(L
 /// Copies the files that count to another log's directory.
 pub(super) fn copy_all(directory: &Path, target: &Path, facts: &Facts) -> io::Result<()> {
     let is_replayed = |letters: Letters| facts.replayed.iter().any(|(file, _)| *file == letters.file);
-    let is_recorded = |letters| facts.streams.values().any(|progress| progress.letters == Some(letters));
+    let is_recorded = |letters| facts.streams.values().any(|progress| progress.letters.contains(&letters));
     for (letters, kind) in list(&Disk, directory)? {
         let counts = match kind {
             Kind::Letters => !is_replayed(letters),
@@ -211,6 +211,11 @@ impl LetterWriter {
 
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// What the file has so far.
+    fn bytes(&self) -> u64 {
+        self.at + self.buffer.len() as u64
     }
 
     /// # Errors
@@ -354,8 +359,8 @@ pub(super) struct LetterReader {
 
 impl LetterReader {
     pub(super) fn open(storage: &dyn Storage, path: PathBuf) -> Result<LetterReader, LettersError> {
-        let disk = |source: io::Error| LettersError::Disk { action: "read", path: path.clone(), source: Arc::new(source) };
-        let file = storage.open(&path).map_err(disk)?;
+        let disk = |source: io::Error| LettersError::Disk { action: "read", path: path.clone(), cause: Arc::new(source) };
+        let file = storage.read(&path).map_err(disk)?;
         let end = file.len().map_err(disk)?;
         let mut bytes = ReadAhead::new(file, end);
         let damaged = || LettersError::Damaged { path: path.clone(), at: 0 };
@@ -403,7 +408,7 @@ impl LetterReader {
     /// The next entry; `None` where there is none.
     fn entry(&mut self) -> Result<Option<Entry>, LettersError> {
         let path = self.path.clone();
-        let disk = |source: io::Error| LettersError::Disk { action: "read", path: path.clone(), source: Arc::new(source) };
+        let disk = |source: io::Error| LettersError::Disk { action: "read", path: path.clone(), cause: Arc::new(source) };
         let mut front = Fields(self.bytes.get(self.at, FRONT).map_err(disk)?);
         let (Some(len), Some(crc)) = (front.array::<4>(), front.u32()) else { return Ok(None) };
         let wanted = u64::from(u32::from_le_bytes(len));

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::error::OpenError;
+use super::segment;
 
 /// Rule 8: file systems on which a lock or a sync of another machine's disk cannot be trusted.
 const NETWORK: [&str; 12] =
@@ -31,10 +32,40 @@ impl Directory {
             return Err(OpenError::NetworkFileSystem { directory: path, kind });
         }
         let lock = lock(&path)?;
+        let owner = owner(&path).map_err(disk("read"))?;
+        if let Some(owner) = owner.filter(|_| !path.join("writer").exists()) {
+            return Err(OpenError::NoWriter { path: path.join("writer"), owner });
+        }
+        if owner.is_some() && !path.join("key").exists() {
+            tracing::warn!(
+                directory = %path.display(),
+                "the key of the log's request hashes is missing and is made anew: a request sent again is not known for once"
+            );
+        }
         let writer = writer(&path.join("writer"))?;
         let key = key(&path.join("key"))?;
         Ok(Directory { path, lock, writer, key })
     }
+}
+
+/// Whose log stands in the directory, by a header of its segments or of its journal; nil if none can be read, `None` if there is no log.
+fn owner(directory: &Path) -> io::Result<Option<Uuid>> {
+    let mut owner = None;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Where either header has it.
+        let at = match name.as_str() {
+            name if segment::first_position(name).is_some() => 16,
+            "journal.0" | "journal.1" => 20,
+            _ => continue,
+        };
+        let mut id = [0; 16];
+        let is_whole = File::open(entry.path())?.read_exact_at(&mut id, at).is_ok();
+        let found = if is_whole { Uuid::from_bytes(id) } else { Uuid::nil() };
+        owner = owner.filter(|owner: &Uuid| !owner.is_nil()).or(Some(found));
+    }
+    Ok(owner)
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {
@@ -125,6 +156,20 @@ mod tests {
         drop(first);
         let again = Directory::open(directory.path()).unwrap();
         assert_eq!((again.writer, again.key), (writer, key));
+    }
+
+    #[test]
+    fn a_log_without_its_name_is_not_given_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut header = [0; 64];
+        header[20..36].copy_from_slice(Uuid::from_u128(7).as_bytes());
+        fs::write(directory.path().join("journal.0"), header).unwrap();
+        let refused = Directory::open(directory.path()).unwrap_err();
+        assert!(matches!(refused, OpenError::NoWriter { owner, .. } if owner == Uuid::from_u128(7)), "{refused}");
+        assert!(!directory.path().join("writer").exists());
+        // What the message says to do.
+        fs::write(directory.path().join("writer"), Uuid::from_u128(7).to_string()).unwrap();
+        assert_eq!(Directory::open(directory.path()).unwrap().writer, Uuid::from_u128(7));
     }
 
     #[test]

@@ -35,12 +35,20 @@ pub enum OpenError {
     #[error("{} holds {found}, expected {expected}; move the log directory away, or restore the file", path.display())]
     Identity { path: PathBuf, expected: &'static str, found: String },
     #[error(
-        "the commit journal {} is damaged in the middle; the tables know what is committed: move the two journal files away and start again",
+        "{} is missing: it names the log that stands beside it, and the watermarks in its tables; restore it, or write `{owner}` into it, \
+         the name that the log's files carry",
+        path.display()
+    )]
+    NoWriter { path: PathBuf, owner: Uuid },
+    #[error(
+        "the commit journal {} is damaged: it says which rows are in their tables already; restore it, or run `floe wal salvage`, which keeps all \
+         that can be read of it",
         path.display()
     )]
     Journal { path: PathBuf },
     #[error(
-        "{} holds segments and no commit journal; put journal.0 and journal.1 back: without them nobody knows which rows are in the tables already",
+        "{} holds segments and no commit journal, which says which rows are in their tables already; put journal.0 and journal.1 back, or run \
+         `floe wal salvage` and tell it what the tables say",
         directory.display()
     )]
     NoJournal { directory: PathBuf },
@@ -56,8 +64,9 @@ pub enum OpenError {
 pub enum AppendError {
     #[error("the log is full: {held} of {max} bytes are held until the tables have them")]
     Full { held: u64, max: u64 },
-    #[error("the log's disk failed")]
-    Disk(#[source] Arc<io::Error>),
+    /// Rule 6: one that is full, or broken.
+    #[error("the log cannot be written: {0}")]
+    Disk(Arc<io::Error>),
     #[error("the log is closed")]
     Closed,
     /// Rule 19.
@@ -79,8 +88,8 @@ impl AppendError {
 /// A commit could not be written down.
 #[derive(Clone, Debug, Error)]
 pub enum JournalError {
-    #[error("the log's disk failed")]
-    Disk(#[source] Arc<io::Error>),
+    #[error("the commit journal cannot be written: {0}")]
+    Disk(Arc<io::Error>),
     #[error("the log is closed")]
     Closed,
     /// Rule 19.

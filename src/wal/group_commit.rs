@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::config::{Fsync, WalConfig};
-use super::dead_letters::{Letters, LettersError};
+use super::dead_letters::{Letters, LettersError, Survey};
 use super::error::{AppendError, JournalError};
 use super::frame::{EntryHead, Head, Header, Seed};
-use super::journal::Journal;
+use super::journal::{Fact, Failure, Journal};
 use super::segment;
 use super::state::{Amount, Extent, Logged, Segment, Share, Shared};
 use super::storage::LogFile;
@@ -47,11 +47,12 @@ pub(super) enum Command {
         recorded: Recorded,
         split: Amount,
         /// Of rows that were moved out; those of a commit stand in its intent.
-        letters: Option<Letters>,
+        letters: Vec<Letters>,
         reply: Reply<(), JournalError>,
     },
     Replay {
         letters: Letters,
+        survey: Survey,
         reply: Reply<u64, LettersError>,
     },
     Orphans {
@@ -186,10 +187,12 @@ impl Writer {
         }
         self.window.forget(now_millis());
         let Some(appends) = self.answer_duplicates(appends) else { return };
-        let ready =
-            self.journal.reserve(self.window.len() + appends.len()).map_err(Arc::new).and_then(|()| self.ensure_segment());
+        let ready = self.mend_journal().and_then(|()| {
+            self.journal.reserve(self.window.len() + appends.len())?;
+            self.ensure_segment()
+        });
         if let Err(error) = ready {
-            answer_disk(appends.into_iter().map(|append| append.reply), &error);
+            self.answer_disk(appends.into_iter().map(|append| append.reply), &error);
             return;
         }
         let Some(mut active) = self.active.take() else { return };
@@ -205,18 +208,19 @@ impl Writer {
                 self.active = Some(active);
             }
             self.window.take_back(before);
-            answer_disk(group.waiting.into_iter().map(|(reply, _)| reply), &Arc::new(error));
+            self.answer_disk(group.waiting.into_iter().map(|(reply, _)| reply), &Arc::new(error));
             return;
         }
         faults::pass(Point::AfterAppend);
         if let Err(error) = self.sync(&*active.file).and_then(|()| self.is_in_place(&active)) {
             let error = Arc::new(error);
             self.break_off(&error);
-            answer_disk(group.waiting.into_iter().map(|(reply, _)| reply), &error);
+            self.answer_disk(group.waiting.into_iter().map(|(reply, _)| reply), &error);
             return;
         }
         active.end += self.buffer.len() as u64;
         self.shared.lock().appended(&group.logged, active.end, group.last, clock::now());
+        *self.shared.refused() = None;
         self.active = Some(active);
         faults::pass(Point::AfterFsyncBeforeAck);
         for (reply, appended) in group.waiting {
@@ -299,6 +303,28 @@ impl Writer {
         Group { waiting, logged, last }
     }
 
+    /// Rule 6: "later".
+    fn answer_disk(&self, replies: impl Iterator<Item = Reply<Appended, AppendError>>, error: &Arc<io::Error>) {
+        *self.shared.refused() = Some(Arc::clone(error));
+        for reply in replies {
+            let _ = reply.send(Err(AppendError::Disk(Arc::clone(error))));
+        }
+    }
+
+    /// What a failed write left in the journal is void before anything more is acknowledged.
+    fn mend_journal(&mut self) -> Result<(), Arc<io::Error>> {
+        match self.journal.mend(&self.window) {
+            Ok(()) => Ok(()),
+            Err(Failure::Full(_)) => Err(Arc::new(io::ErrorKind::StorageFull.into())),
+            Err(Failure::Write(error)) => Err(Arc::new(error)),
+            Err(Failure::Sync(error)) => {
+                let error = Arc::new(error);
+                self.break_off(&error);
+                Err(error)
+            }
+        }
+    }
+
     fn roll_when_full(&mut self) {
         let is_full = self.active.as_ref().is_some_and(|active| active.end >= self.config.segment_limit());
         if is_full {
@@ -317,9 +343,14 @@ impl Writer {
         let header = Header::new(self.owner, after, first, self.streams.clone());
         let bytes = header.encode();
         let path = self.directory.join(segment::name(first));
-        let storage = &self.shared.storage;
-        segment::create(&**storage, &path, |file| file.write_all_at(&bytes, 0))?;
+        let storage = Arc::clone(&self.shared.storage);
+        segment::create(&*storage, &path, |file| file.write_all_at(&bytes, 0))?;
         faults::pass(Point::AfterSegmentCreate);
+        // Nothing is acknowledged in a segment before it is known that it has to be there.
+        self.write_facts(vec![Fact::Begun { first }]).map_err(|error| match error {
+            JournalError::Disk(error) => error,
+            error => Arc::new(io::Error::other(error)),
+        })?;
         let file = storage.open(&path)?;
         let end = bytes.len() as u64;
         let segment = Arc::new(Segment::new(path.clone(), &header, end, &self.streams));
@@ -340,12 +371,6 @@ impl Drop for Writer {
         if std::thread::panicking() {
             self.break_off(&Arc::new(io::Error::other("its thread panicked: this is a fault of floe, please report it")));
         }
-    }
-}
-
-fn answer_disk(replies: impl Iterator<Item = Reply<Appended, AppendError>>, error: &Arc<io::Error>) {
-    for reply in replies {
-        let _ = reply.send(Err(AppendError::Disk(Arc::clone(error))));
     }
 }
 

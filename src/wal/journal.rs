@@ -1,8 +1,11 @@
 //! The commit journal: intents and recorded commits, written down before and after a commit is sent.
 //!
 //! Two preallocated files are used in turn: entries are appended to one; when it is full, and at open, all that still counts is
-//! written to the other one, whose higher generation makes it the one that is read. Nothing is allocated on the way, so that a
+//! written to the other one, and when that is synced the first is marked as left. Nothing is allocated on the way, so that a
 //! full disk can still drain: room for the requests that a release has to carry (rule 7) is taken while they are appended.
+//!
+//! Invariant: an entry is written to a file only when the other one is marked as left. So a file that cannot be read beside one that is not marked
+//! is an image that was not written to its end, and no entry is lost with it; beside one that is marked it is damage, and no older state is believed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,20 +14,22 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::error::OpenError;
-use super::frame::{Fields, length};
 use super::segment;
 use super::storage::{LogFile, Storage};
-use super::window::{Remembered, Window};
+use super::window::Window;
+use crate::faults::{self, Point};
 
 mod fact;
+mod file;
+#[cfg(test)]
+mod tests;
 
 pub(super) use fact::{Fact, Facts};
 
 use fact::REQUEST;
+use file::{State, Unreadable};
 
-const MAGIC: [u8; 8] = *b"floe-jnl";
-const VERSION: u32 = 1;
-const HEADER: usize = 48;
+const NAMES: [&str; 2] = ["journal.0", "journal.1"];
 /// Of each of the two files, at first.
 const CAPACITY: u64 = 128 << 10;
 /// Room is taken for this many requests at first; then it doubles.
@@ -55,87 +60,120 @@ pub(super) struct Journal {
     facts: Facts,
     /// There is room for this many remembered requests in either file.
     room: usize,
+    /// A write failed, and what it left behind is void only in another generation.
+    is_torn: bool,
 }
 
-/// One of the two files, as it was read.
-struct Content {
+/// The file that counts.
+struct Newest {
+    index: usize,
     generation: u64,
-    facts: Facts,
+    image: u64,
 }
 
 impl Journal {
-    pub(super) fn open(storage: &dyn Storage, directory: &Path, writer: Uuid) -> Result<Journal, OpenError> {
-        let paths = [directory.join("journal.0"), directory.join("journal.1")];
-        let disk = |action, path: &PathBuf| {
-            let path = path.clone();
-            move |source| OpenError::Disk { action, path, source }
-        };
-        let names = storage.list(directory).map_err(disk("list", &directory.to_owned()))?;
-        let is_there = |name: &str| names.iter().any(|other| other == name);
-        if !is_there("journal.0") && !is_there("journal.1") {
+    /// What it remembers of requests goes to the window.
+    pub(super) fn open(storage: &dyn Storage, directory: &Path, writer: Uuid, window: &mut Window) -> Result<Journal, OpenError> {
+        let names = storage.list(directory).map_err(disk("list", directory))?;
+        let is_there = NAMES.map(|name| names.iter().any(|other| other == name));
+        if is_there == [false, false] {
             if names.iter().any(|name| segment::first_position(name).is_some()) {
                 return Err(OpenError::NoJournal { directory: directory.to_owned() });
             }
-            let image = image(&Facts::default(), [].iter(), writer, 1);
-            segment::create(storage, &paths[0], |file| fill(file, &image, CAPACITY)).map_err(disk("create", &paths[0]))?;
+            Journal::make(storage, directory, writer, &Facts::default(), 1).map_err(disk("create the journal in", directory))?;
         }
-        let mut files = Vec::with_capacity(2);
-        let mut contents = Vec::with_capacity(2);
-        for (path, name) in paths.iter().zip(["journal.0", "journal.1"]) {
-            if !is_there(name) && (name == "journal.1" || is_there("journal.1")) {
-                segment::create(storage, path, |file| fill(file, &[], CAPACITY)).map_err(disk("create", path))?;
-            }
-            let file = storage.open(path).map_err(disk("open", path))?;
-            let bytes = read_whole(&*file).map_err(disk("read", path))?;
-            contents.push(read(&bytes, writer).map_err(|Broken| OpenError::Journal { path: path.clone() })?);
-            files.push(file);
+        let (newest, files) = find(storage, directory, writer)?;
+        let path = directory.join(NAMES[newest.index]);
+        let Some(file) = &files[newest.index] else { return Err(OpenError::Journal { path }) };
+        let mut facts = Facts::default();
+        let read = file::read(file, writer, newest.generation, newest.image, |fact| match fact {
+            Fact::Requests(requests) => requests.into_iter().for_each(|request| {
+                window.restore(request);
+                window.carried_to(request.position);
+            }),
+            fact => facts.apply(fact),
+        });
+        read.map_err(|error| unreadable(error, &path))?;
+        let mut opened = Vec::with_capacity(2);
+        for (name, file) in NAMES.into_iter().zip(files) {
+            let path = directory.join(name);
+            let missing = || {
+                segment::create(storage, &path, |file| grow(file, CAPACITY)).map_err(disk("create", &path))?;
+                storage.open(&path).map_err(disk("open", &path))
+            };
+            opened.push(file.map_or_else(missing, Ok)?);
         }
-        let newest = contents.into_iter().enumerate().filter_map(|(index, content)| Some((index, content?)));
-        let Some((current, content)) = newest.max_by_key(|(_, content)| content.generation) else {
-            return Err(OpenError::Journal { path: paths[0].clone() });
-        };
-        let [first, second] = files.try_into().map_err(|_| OpenError::Journal { path: paths[0].clone() })?;
-        let files = [first, second];
-        let mut facts = content.facts;
-        let requests = std::mem::take(&mut facts.requests);
-        let mut journal = Journal { files, writer, current, generation: content.generation, at: 0, facts, room: 0 };
-        journal.compact(requests.iter()).map_err(|failure| match failure {
-            Failure::Write(source) | Failure::Sync(source) => disk("write", &paths[1 - current])(source),
-            Failure::Full(_) => OpenError::Journal { path: paths[current].clone() },
+        let Ok(files) = opened.try_into() else { return Err(OpenError::Journal { path }) };
+        let (current, generation) = (newest.index, newest.generation);
+        let mut journal = Journal { files, writer, current, generation, at: 0, facts, room: 0, is_torn: false };
+        journal.compact(window).map_err(|failure| match failure {
+            Failure::Write(source) | Failure::Sync(source) => disk("write the journal in", directory)(source),
+            Failure::Full(_) => OpenError::Journal { path },
         })?;
         // On a full disk there is none; then every append is told so.
-        let _ = journal.reserve(REQUESTS.max(requests.len()));
-        journal.facts.requests = requests;
+        let _ = journal.reserve(REQUESTS.max(window.len()));
         Ok(journal)
     }
 
     /// What the journal in `directory` says, with the remembered requests; nothing is written.
     pub(super) fn read_only(storage: &dyn Storage, directory: &Path, writer: Uuid) -> Result<Facts, OpenError> {
-        let mut newest: Option<Content> = None;
-        for path in [directory.join("journal.0"), directory.join("journal.1")] {
-            let bytes = match storage.open(&path).and_then(|file| read_whole(&*file)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                bytes => bytes.map_err(|source| OpenError::Disk { action: "read", path: path.clone(), source })?,
-            };
-            let content = read(&bytes, writer).map_err(|Broken| OpenError::Journal { path })?;
-            newest = newest.into_iter().chain(content).max_by_key(|content| content.generation);
-        }
-        newest.map(|content| content.facts).ok_or_else(|| OpenError::Journal { path: directory.join("journal.0") })
+        let (newest, files) = find(storage, directory, writer)?;
+        let path = directory.join(NAMES[newest.index]);
+        let Some(file) = &files[newest.index] else { return Err(OpenError::Journal { path }) };
+        let mut facts = Facts::default();
+        let read = file::read(file, writer, newest.generation, newest.image, |fact| facts.apply(fact));
+        read.map_err(|error| unreadable(error, &path))?;
+        Ok(facts)
     }
 
-    /// Makes a journal that says `facts`, where there is none.
-    pub(super) fn make(storage: &dyn Storage, directory: &Path, writer: Uuid, facts: &Facts) -> io::Result<()> {
-        let image = image(facts, facts.requests.iter(), writer, 1);
-        segment::create(storage, &directory.join("journal.0"), |file| fill(file, &image, CAPACITY))
+    /// Makes a journal that says `facts`; whatever `journal.0` was there is replaced in one step.
+    pub(super) fn make(storage: &dyn Storage, directory: &Path, writer: Uuid, facts: &Facts, generation: u64) -> io::Result<()> {
+        segment::create(storage, &directory.join(NAMES[0]), |file| {
+            file::write_image(file, facts, facts.requests.iter(), writer, generation)?;
+            grow(file, CAPACITY)
+        })
+    }
+
+    /// What all whole entries of both files say, though there be damage between them, and the generation of a journal that goes on from them. Entries
+    /// of a file whose header is damaged are found by what it still says, or by the other one's.
+    pub(super) fn salvage(storage: &dyn Storage, directory: &Path, writer: Uuid) -> Result<(Facts, u64), OpenError> {
+        let mut found = Vec::new();
+        for name in NAMES {
+            let path = directory.join(name);
+            let file = match storage.read(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file.map_err(disk("open", &path))?,
+            };
+            let generation = match State::of(&file, writer).map_err(|error| unreadable(error, &path))? {
+                State::Whole { generation, .. } | State::Left { generation } => Some(generation),
+                State::Void => None,
+            };
+            found.push((path, file, generation));
+        }
+        let known: Vec<u64> = found.iter().filter_map(|(.., generation)| *generation).collect();
+        let mut passes = Vec::new();
+        for (path, file, generation) in &found {
+            let named = file::named_generation(file).map_err(disk("read", path))?;
+            let beside = known.iter().flat_map(|known| [known.wrapping_sub(1), known.wrapping_add(1)]);
+            let guessed = beside.chain([named]).filter(|_| generation.is_none());
+            passes.extend(generation.iter().copied().chain(guessed).map(|generation| (generation, path, file)));
+        }
+        passes.sort_by_key(|(generation, ..)| *generation);
+        passes.dedup_by_key(|(generation, path, _)| (*generation, path.to_owned()));
+        let mut facts = Facts::default();
+        let mut newest = known.into_iter().max().unwrap_or_default();
+        for (generation, path, file) in passes {
+            let each = |fact| {
+                newest = newest.max(generation);
+                facts.apply_again(fact);
+            };
+            file::salvage(file, writer, generation, each).map_err(disk("read", path))?;
+        }
+        Ok((facts, newest + 1))
     }
 
     pub(super) fn facts(&self) -> &Facts {
         &self.facts
-    }
-
-    /// The requests that were read, once.
-    pub(super) fn take_requests(&mut self) -> Vec<Remembered> {
-        std::mem::take(&mut self.facts.requests)
     }
 
     /// What was replayed is in its place: the next image need not say so.
@@ -152,32 +190,42 @@ impl Journal {
         for file in &self.files {
             let wanted = CAPACITY + (room * REQUEST * 5 / 2) as u64;
             if file.len()? < wanted {
-                grow(&**file, wanted)?;
+                grow(&**file, wanted.next_power_of_two())?;
             }
         }
         self.room = room;
         Ok(())
     }
 
+    /// After a failed write some of its entries may be on the disk, and would count after a crash: they are void once this has succeeded. Nothing is
+    /// to be acknowledged before.
+    pub(super) fn mend(&mut self, window: &Window) -> Result<(), Failure> {
+        if self.is_torn { self.compact(window) } else { Ok(()) }
+    }
+
     /// Writes entries down, synced, all or none. `window` is what has to be remembered of released segments.
     pub(super) fn write(&mut self, facts: Vec<Fact>, window: &Window) -> Result<(), Failure> {
+        self.mend(window)?;
         let mut bytes = self.encode(&facts);
         if self.at + bytes.len() as u64 > self.capacity()? {
             let carried = facts.iter().all(|fact| matches!(fact, Fact::Requests(_)));
-            let live = self.facts.encode(0, [].iter()).len() + if carried { 0 } else { bytes.len() };
+            let live = self.facts.encoded_len() + if carried { 0 } else { bytes.len() };
             if live > MAX_LIVE {
                 return Err(Failure::Full(live));
             }
-            self.compact(window.carried())?;
+            self.compact(window)?;
             bytes = self.encode(&facts);
             // Compacting leaves at least half free; only a single huge entry is longer.
             let needed = self.at + bytes.len() as u64;
             if needed > self.capacity()? {
-                grow(&*self.files[self.current], needed).map_err(Failure::Write)?;
+                grow(&*self.files[self.current], needed.next_power_of_two()).map_err(Failure::Write)?;
             }
         }
         let file = &self.files[self.current];
-        file.write_all_at(&bytes, self.at).map_err(Failure::Write)?;
+        if let Err(error) = file.write_all_at(&bytes, self.at) {
+            self.is_torn = true;
+            return Err(Failure::Write(error));
+        }
         file.sync().map_err(Failure::Sync)?;
         self.at += bytes.len() as u64;
         for fact in facts.into_iter().filter(|fact| !matches!(fact, Fact::Requests(_))) {
@@ -187,7 +235,7 @@ impl Journal {
     }
 
     fn encode(&self, facts: &[Fact]) -> Vec<u8> {
-        let seed = seed(self.writer, self.generation);
+        let seed = file::seed(self.writer, self.generation);
         let mut out = Vec::new();
         for fact in facts {
             fact.encode(seed, &mut out);
@@ -200,26 +248,81 @@ impl Journal {
     }
 
     /// Goes over to the other file with what still counts.
-    fn compact<'a>(&mut self, requests: impl Iterator<Item = &'a Remembered>) -> Result<(), Failure> {
-        let generation = self.generation + 1;
-        let image = image(&self.facts, requests, self.writer, generation);
-        let other = &self.files[1 - self.current];
-        let wanted = (image.len() as u64 * 2).max(CAPACITY);
-        if other.len().map_err(Failure::Write)? < wanted {
-            grow(&**other, wanted).map_err(Failure::Write)?;
+    fn compact(&mut self, window: &Window) -> Result<(), Failure> {
+        // Until it is done no entry may follow: the file that is gone on to may be whole, and newer.
+        self.is_torn = true;
+        let (old, other) = (self.current, 1 - self.current);
+        let image = self.facts.encoded_len() + window.carried().count() * (REQUEST + 1);
+        let wanted = (file::HEADER + image as u64 * 2).max(CAPACITY);
+        if self.files[other].len().map_err(Failure::Write)? < wanted {
+            grow(&*self.files[other], wanted.next_power_of_two()).map_err(Failure::Write)?;
         }
-        other.write_all_at(&image, 0).map_err(Failure::Write)?;
-        other.sync().map_err(Failure::Sync)?;
-        self.current = 1 - self.current;
-        self.generation = generation;
-        self.at = image.len() as u64;
+        let generation = self.generation + 1;
+        let at = file::write_image(&*self.files[other], &self.facts, window.carried(), self.writer, generation);
+        let at = at.map_err(Failure::Write)?;
+        faults::pass(Point::DuringCompaction);
+        self.files[other].sync().map_err(Failure::Sync)?;
+        faults::pass(Point::AfterCompaction);
+        (self.current, self.generation, self.at) = (other, generation, at);
+        file::leave(&*self.files[old], self.writer, generation - 1).map_err(Failure::Write)?;
+        self.files[old].sync().map_err(Failure::Sync)?;
+        self.is_torn = false;
         Ok(())
     }
 }
 
+/// The file that counts, and both of them as far as they are there.
+#[expect(clippy::type_complexity, reason = "one of two, and both")]
+fn find(storage: &dyn Storage, directory: &Path, writer: Uuid) -> Result<(Newest, [Option<Arc<dyn LogFile>>; 2]), OpenError> {
+    let mut files = [None, None];
+    let mut states = [State::Void; 2];
+    for (index, name) in NAMES.into_iter().enumerate() {
+        let path = directory.join(name);
+        let file = match storage.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(disk("open", &path))?,
+        };
+        states[index] = State::of(&file, writer).map_err(|error| unreadable(error, &path))?;
+        files[index] = Some(file);
+    }
+    let newest = |index: usize, generation, image| Ok(Newest { index, generation, image });
+    let newest = match states {
+        [State::Whole { generation: first, image }, State::Whole { generation: second, .. }] if first > second => {
+            newest(0, first, image)
+        }
+        [State::Whole { generation, image }, State::Void] => newest(0, generation, image),
+        [State::Whole { .. } | State::Void, State::Whole { generation, image }] => newest(1, generation, image),
+        [State::Whole { generation, image }, State::Left { generation: left }] if generation > left => {
+            newest(0, generation, image)
+        }
+        [State::Left { generation: left }, State::Whole { generation, image }] if generation > left => {
+            newest(1, generation, image)
+        }
+        // The one that was not left is the damaged one.
+        [_, State::Left { .. }] => Err(OpenError::Journal { path: directory.join(NAMES[0]) }),
+        _ => Err(OpenError::Journal { path: directory.join(NAMES[1]) }),
+    }?;
+    Ok((newest, files))
+}
+
+fn disk(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::Disk { action, path: path.clone(), source }
+}
+
+fn unreadable(error: Unreadable, path: &Path) -> OpenError {
+    let path: PathBuf = path.to_owned();
+    match error {
+        Unreadable::Disk(source) => OpenError::Disk { action: "read", path, source },
+        Unreadable::Broken => OpenError::Journal { path },
+        Unreadable::Version(found) => OpenError::Version { path, found },
+        Unreadable::Foreign => OpenError::Foreign { path },
+    }
+}
+
 /// Zeros that take their place on the disk now.
-fn grow(file: &dyn LogFile, to: u64) -> io::Result<()> {
-    let (mut at, end) = (file.len()?, to.next_power_of_two());
+fn grow(file: &dyn LogFile, end: u64) -> io::Result<()> {
+    let mut at = file.len()?;
     let zeros = vec![0; 1 << 16];
     while at < end {
         let some = zeros.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
@@ -227,195 +330,4 @@ fn grow(file: &dyn LogFile, to: u64) -> io::Result<()> {
         at += some as u64;
     }
     Ok(())
-}
-
-fn fill(file: &dyn LogFile, image: &[u8], capacity: u64) -> io::Result<()> {
-    let mut content = image.to_vec();
-    content.resize(image.len().max(usize::try_from(capacity).unwrap_or(0)), 0);
-    file.write_all_at(&content, 0)
-}
-
-fn read_whole(file: &dyn LogFile) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
-    Ok(bytes)
-}
-
-/// An entry counts only in its own generation: what an earlier use of the file left behind is not read.
-fn seed(writer: Uuid, generation: u64) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(writer.as_bytes()), &generation.to_le_bytes())
-}
-
-/// The header and everything that counts.
-fn image<'a>(facts: &Facts, requests: impl Iterator<Item = &'a Remembered>, writer: Uuid, generation: u64) -> Vec<u8> {
-    let entries = facts.encode(seed(writer, generation), requests);
-    let mut out = Vec::with_capacity(HEADER + entries.len());
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    out.extend_from_slice(&generation.to_le_bytes());
-    out.extend_from_slice(writer.as_bytes());
-    out.extend_from_slice(&length(entries.len()).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(&entries).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
-    out.extend_from_slice(&entries);
-    out
-}
-
-/// Entries stand behind one that is damaged.
-#[derive(Debug)]
-struct Broken;
-
-/// `None` for a file that was never written, or not to its end.
-fn read(bytes: &[u8], writer: Uuid) -> Result<Option<Content>, Broken> {
-    let Some((generation, image)) = header(bytes, writer) else { return Ok(None) };
-    let seed = seed(writer, generation);
-    let mut facts = Facts::default();
-    let mut at = HEADER;
-    while let Some((fact, len)) = Fact::parse(&bytes[at..], seed) {
-        facts.apply(fact);
-        at += len;
-    }
-    let is_whole = at >= HEADER + image;
-    // The last entry may be torn; one behind it may not be there.
-    let behind = bytes.get(at + 1..).unwrap_or_default();
-    let goes_on = memchr::memmem::find_iter(behind, &Fact::mark(seed)).any(|found| Fact::parse(&behind[found..], seed).is_some());
-    if goes_on || !is_whole { Err(Broken) } else { Ok(Some(Content { generation, facts })) }
-}
-
-/// The generation and the length of the image, if both are whole.
-fn header(bytes: &[u8], writer: Uuid) -> Option<(u64, usize)> {
-    let (header, entries) = bytes.split_at_checked(HEADER)?;
-    let mut fields = Fields(header);
-    let (magic, version, generation) = (fields.array::<8>()?, fields.u32()?, fields.u64()?);
-    let owner: [u8; 16] = fields.array()?;
-    let (len, image_crc, crc) = (fields.u32()? as usize, fields.u32()?, fields.u32()?);
-    let is_ours = magic == MAGIC && version == VERSION && owner == *writer.as_bytes();
-    let is_whole = crc32c::crc32c(&header[..HEADER - 4]) == crc && entries.get(..len).map(crc32c::crc32c) == Some(image_crc);
-    (is_ours && is_whole).then_some((generation, len))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::storage::memory::Memory;
-    use super::super::{Intent, Position, Recorded};
-    use super::*;
-
-    const WRITER: Uuid = Uuid::from_u128(3);
-
-    fn intent(to: u64, files: usize) -> Fact {
-        let (commit, table) = (Uuid::from_u128(u128::from(to)), Uuid::nil());
-        let files = (0..files).map(|n| format!("data/date=2026-01-01/{n}.parquet")).collect();
-        let intent = Intent {
-            commit,
-            table,
-            above: Position(0),
-            to: Position(to),
-            parent: Some(-4),
-            parent_sequence: 5,
-            files,
-            letters: None,
-        };
-        Fact::Intent { stream: "a".into(), intent }
-    }
-
-    fn recorded(stream: &str, position: u64, floor: u64) -> Fact {
-        let recorded = Recorded { position: Position(position), commit: Uuid::from_u128(1), table: Uuid::from_u128(2) };
-        Fact::Recorded { stream: stream.into(), recorded, floor: Position(floor), letters: None }
-    }
-
-    fn window() -> Window {
-        Window::new(std::time::Duration::from_mins(1), 10_000)
-    }
-
-    fn some_facts() -> Vec<Fact> {
-        vec![recorded("b", 4, 3), Fact::Damaged { first: Position(5), last: Position(6) }, intent(9, 2)]
-    }
-
-    fn said_by(facts: &[Fact]) -> Facts {
-        let mut said = Facts::default();
-        facts.iter().cloned().for_each(|fact| said.apply(fact));
-        said
-    }
-
-    #[test]
-    fn what_was_written_is_there_after_reopening() {
-        let disk = Memory::default();
-        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        journal.write(some_facts(), &window()).unwrap();
-        disk.cut_power(0);
-        for _ in 0..3 {
-            let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-            assert_eq!(journal.facts(), &said_by(&some_facts()));
-            assert_eq!(journal.facts().highest(), Position(9));
-        }
-    }
-
-    #[test]
-    fn a_full_journal_goes_over_to_the_other_file_without_new_room() {
-        let disk = Memory::default();
-        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        disk.faults.room.store(0, std::sync::atomic::Ordering::SeqCst);
-        for n in 1..8000 {
-            journal.write(vec![intent(n, 3)], &window()).unwrap();
-            journal.write(vec![recorded("a", n, n)], &window()).unwrap();
-        }
-        assert!(journal.generation > 3, "{}", journal.generation);
-        let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        assert_eq!(journal.facts(), &said_by(&[recorded("a", 7999, 7999)]));
-    }
-
-    #[test]
-    fn carried_requests_survive_any_number_of_compactions_without_new_room() {
-        use super::super::Fingerprint;
-        let disk = Memory::default();
-        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        journal.reserve(10_000).unwrap();
-        disk.faults.room.store(0, std::sync::atomic::Ordering::SeqCst);
-        let mut window = window();
-        for n in 1..=300_000_u64 {
-            window.insert(Fingerprint(u128::from(n).to_le_bytes()), Position(n), n);
-            if n % 1000 == 0 {
-                let facts = Fact::of_requests(window.to_carry(Position(n)).iter()).collect();
-                journal.write(facts, &window).unwrap();
-                window.carried_to(Position(n));
-            }
-        }
-        assert!(journal.generation > 2, "{}", journal.generation);
-        let expected: Vec<_> = window.carried().copied().collect();
-        let read = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap().take_requests();
-        // The file may also hold some that were forgotten since.
-        assert_eq!((expected.len(), &read[read.len() - expected.len()..]), (10_000, expected.as_slice()));
-    }
-
-    #[test]
-    fn a_journal_grows_with_its_open_intents() {
-        let disk = Memory::default();
-        let mut journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        let facts: Vec<Fact> = (1..40).map(|n| intent(n, 300)).collect();
-        for fact in &facts {
-            journal.write(vec![fact.clone()], &window()).unwrap();
-        }
-        let journal = Journal::open(&disk, Path::new("/wal"), WRITER).unwrap();
-        assert_eq!(journal.facts(), &said_by(&facts));
-    }
-
-    #[test]
-    fn damage_is_seen_or_costs_the_last_entry_only() {
-        let mut bytes = image(&said_by(&some_facts()[..1]), [].iter(), WRITER, 4);
-        for fact in &some_facts()[1..] {
-            fact.encode(seed(WRITER, 4), &mut bytes);
-        }
-        bytes.resize(bytes.len() + 64, 0);
-        let without_last = said_by(&some_facts()[..2]);
-        let whole = said_by(&some_facts());
-        for bit in 0..bytes.len() * 8 {
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            match read(&bytes, WRITER) {
-                Err(Broken) | Ok(None) => {}
-                Ok(Some(content)) => assert!([&without_last, &whole].contains(&&content.facts), "bit {bit}: {:?}", content.facts),
-            }
-            bytes[bit / 8] ^= 1 << (bit % 8);
-        }
-    }
 }

@@ -1,5 +1,5 @@
 //! What a person does to a log while no gateway has it: look, settle a commit whose outcome nobody can tell, and give a copied log a name of its
-//! own (rules 19 and 20). The directory is locked meanwhile.
+//! own (rules 19 and 20); make a damaged journal anew. The directory is locked meanwhile.
 //!
 //! Nothing here deletes a row. [`rehome`] leaves the old directory as it is.
 
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use super::segment::{self, Found, ReadAhead, Scanner};
 use super::storage::{Disk, LogFile, Storage};
 use super::window::Window;
 use super::{Intent, Orphans, Position, Recorded};
+use crate::faults::{self, Point};
 
 /// What stands in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,33 @@ pub enum Verdict {
     Replay,
 }
 
+/// The property `floe.watermark.<writer id>` of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// `<exporter id>:<table>`.
+    pub stream: String,
+    pub table: Uuid,
+    pub position: Position,
+    pub commit: Uuid,
+}
+
+impl FromStr for Watermark {
+    type Err = String;
+
+    /// `<exporter id>:<table>=<table uuid>:<position>:<commit>`.
+    fn from_str(text: &str) -> Result<Watermark, String> {
+        let parsed = || {
+            let (stream, rest) = text.split_once('=')?;
+            let mut parts = rest.split(':');
+            let (table, position, commit) = (parts.next()?, parts.next()?, parts.next()?);
+            let (table, position, commit) = (table.parse().ok()?, position.parse().ok()?, commit.parse().ok()?);
+            let stream = Some(stream.to_owned()).filter(|stream| stream.contains(':') && parts.next().is_none())?;
+            Some(Watermark { stream, table, position: Position(position), commit })
+        };
+        parsed().ok_or_else(|| "expected EXPORTER:TABLE=TABLE_UUID:POSITION:COMMIT".to_owned())
+    }
+}
+
 /// Reads a log without changing it.
 pub fn inspect(config: &WalConfig) -> Result<Inspection, OfflineError> {
     let directory = existing(config)?;
@@ -110,7 +139,8 @@ pub fn leftovers(config: &WalConfig) -> Result<Leftovers, OfflineError> {
 /// Settles the open commits of one stream (rule 20).
 pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(), OfflineError> {
     let directory = existing(config)?;
-    let mut journal = Journal::open(&Disk, &directory.path, directory.writer)?;
+    let mut window = Window::new(config.retry_window.age.get(), config.retry_window.entries);
+    let mut journal = Journal::open(&Disk, &directory.path, directory.writer, &mut window)?;
     let open = journal.facts().streams.get(stream).map(|progress| progress.intents.clone()).unwrap_or_default();
     if open.is_empty() {
         return Err(OfflineError::NothingOpen { stream: stream.to_owned() });
@@ -123,18 +153,48 @@ pub fn resolve(config: &WalConfig, stream: &str, verdict: Verdict) -> Result<(),
                 return Err(OfflineError::UnknownCommit { commit, open: open.iter().map(|intent| intent.commit).collect() });
             };
             let (recorded, floor) = (Recorded { position: to, commit, table }, journal.facts().floor);
-            Fact::Recorded { stream: stream.to_owned(), recorded, floor, letters }
+            Fact::Recorded { stream: stream.to_owned(), recorded, floor, letters: letters.into_iter().collect() }
         }
     };
-    let mut window = Window::new(config.retry_window.age.get(), config.retry_window.entries);
-    for request in journal.take_requests() {
-        window.carried_to(request.position);
-        window.restore(request);
-    }
     journal.write(vec![fact], &window).map_err(|failure| match failure {
         Failure::Write(source) | Failure::Sync(source) => disk("write the journal in", &directory.path)(source),
         Failure::Full(_) => disk("write the journal in", &directory.path)(io::ErrorKind::StorageFull.into()),
     })
+}
+
+/// Makes the commit journal anew from all entries of it that can be read; the damaged files go to `damaged/`. What an entry said that cannot be read
+/// is not believed: the next look at the table finds the commit by its open intent (rule 12b), or fences the log (rule 12c). `known` is what a person
+/// read in the tables' watermark properties.
+pub fn salvage(config: &WalConfig, known: &[Watermark]) -> Result<Inspection, OfflineError> {
+    let directory = existing(config)?;
+    let (mut facts, generation) = Journal::salvage(&Disk, &directory.path, directory.writer)?;
+    for Watermark { stream, table, position, commit } in known {
+        let progress = facts.streams.entry(stream.clone()).or_default();
+        let is_news = progress.recorded.as_ref().is_none_or(|recorded| recorded.position < *position);
+        if is_news {
+            let recorded = Recorded { position: *position, commit: *commit, table: *table };
+            (progress.recorded, progress.letters) = (Some(recorded), Vec::new());
+            progress.intents.retain(|intent| intent.to > *position);
+        }
+    }
+    let aside = directory.path.join("damaged");
+    fs::create_dir_all(&aside).map_err(disk("create", &aside))?;
+    for name in ["journal.0", "journal.1"] {
+        let (from, to) = (directory.path.join(name), aside.join(format!("{name}.{generation}")));
+        match copy_synced(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk("set aside", &from)(error)),
+            _ => {}
+        }
+    }
+    Journal::make(&Disk, &directory.path, directory.writer, &facts, generation)
+        .map_err(disk("write the journal in", &directory.path))?;
+    let other = directory.path.join("journal.1");
+    match fs::remove_file(&other) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk("remove", &other)(error)),
+        _ => Disk.sync_directory(&directory.path).map_err(disk("put in order", &directory.path))?,
+    }
+    drop(directory);
+    inspect(config)
 }
 
 /// Writes the log anew into `target`, which must not be there, under a writer id of its own; gives that. Rows at or below `from`, and those that
@@ -156,6 +216,7 @@ pub fn rehome(config: &WalConfig, from: Option<Position>, target: &Path) -> Resu
     }
     let made = write_anew(&directory, facts, from, &unfinished);
     let writer = made.inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))?;
+    faults::pass(Point::DuringRehome);
     fs::rename(&unfinished, target).map_err(disk("put in its place", target))?;
     let parent = fs::canonicalize(target).ok().and_then(|path| path.parent().map(Path::to_owned));
     Disk.sync_directory(parent.as_deref().unwrap_or(Path::new("."))).map_err(disk("put in its place", target))?;
@@ -190,13 +251,14 @@ fn write_anew(directory: &Directory, mut facts: Facts, from: Option<Position>, t
             progress.recorded = Some(Recorded { position: from, commit: Uuid::new_v4(), table });
         }
     }
-    Journal::make(&Disk, target, new.writer, &facts).map_err(disk("write the journal in", target))?;
+    Journal::make(&Disk, target, new.writer, &facts, 1).map_err(disk("write the journal in", target))?;
     Ok(new.writer)
 }
 
 fn existing(config: &WalConfig) -> Result<Directory, OfflineError> {
     let path = &config.directory;
-    if !path.join("writer").is_file() {
+    let is_log = |name: &String| name == "writer" || name == "journal.0" || segment::first_position(name).is_some();
+    if !Disk.list(path).unwrap_or_default().iter().any(is_log) {
         return Err(OfflineError::NoLog { directory: path.clone() });
     }
     Directory::open(path).map_err(OfflineError::Open)
@@ -224,7 +286,7 @@ struct Readable {
 
 /// `None` where the header cannot be read.
 fn scanner(path: &Path) -> Result<Option<Readable>, OfflineError> {
-    let file = Disk.open(path).map_err(disk("open", path))?;
+    let file = Disk.read(path).map_err(disk("open", path))?;
     let len = file.len().map_err(disk("read", path))?;
     let mut bytes = ReadAhead::new(Arc::clone(&file), len);
     match bytes.header().map_err(disk("read", path))? {

@@ -15,7 +15,7 @@ use super::directory::Directory;
 use super::error::OpenError;
 use super::group_commit::{QUEUE, Writer};
 use super::journal::{Fact, Failure, Journal};
-use super::recovery::{Recovered, Recovery, is_full};
+use super::recovery::{Recovered, Recovery, is_full, repair};
 use super::state::{Shared, State};
 use super::storage::{Disk, Storage};
 use super::window::Window;
@@ -44,16 +44,12 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     if streams.len() > usize::from(u16::MAX) {
         return Err(OpenError::TooManyStreams { streams: streams.len() });
     }
-    let mut journal = Journal::open(&*storage, &path, writer)?;
     let mut window = Window::new(config.retry_window.age.get(), config.retry_window.entries);
-    for request in journal.take_requests() {
-        window.restore(request);
-        window.carried_to(request.position);
-    }
+    let mut journal = Journal::open(&*storage, &path, writer, &mut window)?;
     let waiting = dead_letters::settle(&*storage, &path, journal.facts())?;
     journal.forget_replayed();
     let recovery = Recovery { storage: &*storage, directory: &path, writer, streams: &streams, facts: journal.facts() };
-    let recovered = recovery.run(&mut window)?;
+    let recovered = recovery.survey(&mut window)?;
     window.forget(clock::unix_nanos() / 1_000_000);
 
     let lost = recovered.damaged.iter().filter(|damage| damage.first <= damage.last);
@@ -61,7 +57,9 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     if !lost.is_empty() {
         journal.write(lost, &window).map_err(|failure| journal_error(&path, failure))?;
     }
-    let Recovered { extents, synced, given, damaged, damaged_rows, records, cut } = recovered;
+    let Recovered { extents, synced, given, damaged, damaged_rows, records, cut, doubtful, repairs } = recovered;
+    repair(&*storage, &path, &repairs)?;
+    let damaged_positions = journal.facts().damaged.iter().map(|(first, last)| last.0 - first.0 + 1).sum();
     let mut state = State::new(&streams);
     (state.extents, state.synced) = (extents, synced);
     for (index, stream) in streams.iter().enumerate() {
@@ -71,11 +69,12 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     }
     state.letters_waiting(&waiting);
     let held_rows = state.ledger().iter().map(|line| line.held).sum();
-    let opened = Opened { held_rows, held_bytes: state.bytes(), next: Position(given.0 + 1), replayed: records, cut, damaged };
+    let opened =
+        Opened { held_rows, held_bytes: state.bytes(), next: Position(given.0 + 1), replayed: records, cut, damaged, doubtful };
 
     let progress = journal.facts().streams.values();
     let recorded_at_open = progress.flat_map(|progress| progress.recorded.iter().chain(&progress.earlier).cloned()).collect();
-    let shared = Arc::new(Shared::new(storage, path.clone(), state));
+    let shared = Arc::new(Shared::new(storage, path.clone(), state, damaged_positions));
     let (broken, is_broken) = watch::channel(None);
     let (commands, receiver) = mpsc::channel(QUEUE);
     let mut thread =
@@ -103,7 +102,8 @@ pub(super) fn open_at(place: Place, config: &WalConfig, streams: Vec<Stream>) ->
     })?;
     let mut words = key.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_le_bytes));
     let key = Key(std::array::from_fn(|_| words.next().unwrap_or_default()));
-    Ok((Wal::new(commands, shared, is_broken, writer, key, config.max_bytes.bytes(), recorded_at_open), opened))
+    let (max_bytes, segment_bytes) = (config.max_bytes.bytes(), config.segment_limit());
+    Ok((Wal { commands, shared, broken: is_broken, writer, key, max_bytes, segment_bytes, recorded_at_open }, opened))
 }
 
 fn journal_error(path: &std::path::Path, failure: Failure) -> OpenError {

@@ -1,6 +1,7 @@
 //! What is found on the disk at open: torn tails are cut, damage is set aside, the last segment is written anew.
 //!
-//! Everything that is held is read once and checked; memory is one frame.
+//! [`Recovery::survey`] reads everything that is held once and checks it; memory is one frame. It changes nothing: damage is written down in the
+//! journal first, and what [`repair`] does to the files afterwards may be done again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -14,13 +15,21 @@ use super::error::OpenError;
 use super::frame::{Head, Header, Parsed, Seed};
 use super::journal::Facts;
 use super::segment::{self, Found, ReadAhead, Scanner, UNFINISHED};
-use super::state::{Amount, Extent, Segment, Share};
+use super::state::{Amount, Extent, Segment, Share, number};
 use super::storage::{LogFile, Storage};
 use super::window::{Remembered, Window};
 use super::{Damage, Position, Stream};
 use crate::clock;
-use crate::faults::{self, Naive, Point};
+use crate::faults::{self, Naive};
 
+mod repair;
+
+pub(super) use repair::{Repair, is_full, repair};
+
+/// Where bytes go that could not be read.
+const ASIDE: &str = "damaged";
+/// More positions than a segment has: so many are not given again when the newest one is missing.
+const MISSING: u64 = 1 << 24;
 /// A start says so often how far it has read.
 const PROGRESS: Duration = Duration::from_secs(1);
 
@@ -48,6 +57,10 @@ pub(super) struct Recovered {
     pub(super) damaged_rows: Vec<u64>,
     pub(super) records: u64,
     pub(super) cut: u64,
+    /// The last frame, if its head is whole and its rows are there and are not what was written: torn by a power loss, or damaged.
+    pub(super) doubtful: Option<Damage>,
+    /// What has to be done to the files, in this order.
+    pub(super) repairs: Vec<Repair>,
 }
 
 /// A segment file whose header could be read.
@@ -59,6 +72,13 @@ struct Candidate {
     header_len: u64,
 }
 
+/// A segment file whose header could not.
+struct Headless {
+    first: Position,
+    path: PathBuf,
+    bytes: ReadAhead,
+}
+
 /// What a segment's frames come to.
 struct Scan {
     /// The bytes that count, the header's first.
@@ -66,12 +86,13 @@ struct Scan {
     last: Position,
     shares: Vec<Share>,
     damaged: Vec<(u64, u64, Damage)>,
+    doubtful: Option<(u64, u64, Damage)>,
     /// Bytes at the end that are no frame, or void.
     cut: u64,
 }
 
 impl Recovery<'_> {
-    pub(super) fn run(&self, window: &mut Window) -> Result<Recovered, OpenError> {
+    pub(super) fn survey(&self, window: &mut Window) -> Result<Recovered, OpenError> {
         let streams = self.streams.len();
         let mut recovered = Recovered {
             extents: VecDeque::new(),
@@ -81,9 +102,11 @@ impl Recovery<'_> {
             damaged_rows: vec![0; streams],
             records: 0,
             cut: 0,
+            doubtful: None,
+            repairs: Vec::new(),
         };
         let mut unknown = BTreeMap::new();
-        let candidates = self.candidates(&mut recovered)?;
+        let (candidates, newest) = self.candidates(&mut recovered)?;
         let voids: Vec<Option<Position>> = candidates.iter().skip(1).map(|next| Some(next.header.after)).chain([None]).collect();
         let segments = candidates.len();
         let mut said = clock::now();
@@ -99,8 +122,9 @@ impl Recovery<'_> {
             }
             self.note_gap(&candidate.header, &mut recovered);
             let scan = self.scan(&candidate, void_above, window, &mut recovered, &mut unknown)?;
-            self.take_in(&candidate, scan, void_above.is_none(), &mut recovered)?;
+            self.take_in(&candidate, scan, void_above.is_none(), &mut recovered);
         }
+        self.note_missing(newest, &mut recovered);
         match unknown.pop_first() {
             Some((name, rows)) => Err(OpenError::UnknownStream { name, rows, directory: self.directory.to_owned() }),
             None => Ok(recovered),
@@ -128,8 +152,8 @@ impl Recovery<'_> {
         Extent { segment: Arc::new(segment), end: candidate.header_len, last, shares }
     }
 
-    /// All segments in order. Those without a header are set aside, or removed when nothing is in them.
-    fn candidates(&self, recovered: &mut Recovered) -> Result<Vec<Candidate>, OpenError> {
+    /// All segments in order, and where the newest one begins. Those without a header are to be set aside.
+    fn candidates(&self, recovered: &mut Recovered) -> Result<(Vec<Candidate>, Position), OpenError> {
         let names = self.disk("list", self.directory, self.storage.list(self.directory))?;
         for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
             let path = self.directory.join(name);
@@ -137,7 +161,9 @@ impl Recovery<'_> {
         }
         let mut firsts: Vec<Position> = names.iter().filter_map(|name| segment::first_position(name)).collect();
         firsts.sort_unstable();
+        let newest = firsts.last().copied().unwrap_or_default();
         let mut candidates = Vec::with_capacity(firsts.len());
+        let mut headless = Vec::new();
         for first in firsts {
             let path = self.directory.join(segment::name(first));
             let file = self.disk("open", &path, self.storage.open(&path))?;
@@ -153,35 +179,63 @@ impl Recovery<'_> {
                 Parsed::Whole(header, header_len) => {
                     candidates.push(Candidate { path, file, len, header, header_len: header_len as u64 });
                 }
-                Parsed::Short(_) | Parsed::Bad => self.set_segment_aside(first, &path, bytes, recovered)?,
+                Parsed::Short(_) | Parsed::Bad => headless.push(Headless { first, path, bytes }),
             }
         }
-        Ok(candidates)
+        for headless in headless {
+            let neighbour = candidates.iter().find(|next| next.header.first > headless.first).or(candidates.last());
+            let streams = neighbour.map_or(self.streams, |neighbour| &neighbour.header.streams);
+            self.set_segment_aside(headless, streams, recovered)?;
+        }
+        Ok((candidates, newest))
     }
 
-    /// Without its header nobody knows whose rows a segment has. Its frames still tell which positions are lost.
-    fn set_segment_aside(
-        &self,
-        first: Position,
-        path: &Path,
-        bytes: ReadAhead,
-        recovered: &mut Recovered,
-    ) -> Result<(), OpenError> {
+    /// Without its header nobody knows for certain whose rows a segment has: most likely `streams`, those of its neighbour. Its frames tell which
+    /// positions are lost, and how many rows.
+    fn set_segment_aside(&self, headless: Headless, streams: &[Stream], recovered: &mut Recovered) -> Result<(), OpenError> {
+        let Headless { first, path, bytes } = headless;
         let mut scanner = Scanner::new(bytes, Seed::new(self.writer, first), 0);
-        let mut lost: Option<(Position, Position)> = None;
-        while let Some(found) = self.disk("read", path, scanner.next())? {
-            if let Found::Frame { head, .. } = found {
-                lost = Some((lost.map_or(head.position, |(oldest, _)| oldest), head.position));
+        let mut lost: Option<Damage> = None;
+        while let Some(found) = self.disk("read", &path, scanner.next())? {
+            let Found::Frame { head, .. } = found else { continue };
+            let damage = lost.get_or_insert(Damage { first: head.position, last: head.position, rows: 0, file: None });
+            damage.last = damage.last.max(head.position);
+            let name = |entry: u16| streams.get(usize::from(entry)).map(|stream| stream.name.as_str());
+            damage.rows += self.lose(&head, head.position, name, recovered);
+        }
+        let to = self.directory.join(ASIDE).join(path.file_name().unwrap_or_default());
+        recovered.repairs.push(Repair::SetAside { path, to: to.clone() });
+        if let Some(damage) = lost {
+            recovered.given = recovered.given.max(damage.last);
+            recovered.damaged.push(Damage { file: Some(to), ..damage });
+        }
+        Ok(())
+    }
+
+    /// Counts the rows of a frame that is lost, as far as they are still held; gives how many.
+    fn lose<'a>(&self, head: &Head, at: Position, name: impl Fn(u16) -> Option<&'a str>, recovered: &mut Recovered) -> u64 {
+        let mut rows = 0;
+        for entry in &head.entries {
+            let Some(name) = name(entry.stream).filter(|name| at > self.facts.watermark(name)) else { continue };
+            let index = number(self.streams, name).map(|id| usize::from(id.0));
+            if let Some(lost) = index.and_then(|index| recovered.damaged_rows.get_mut(index)) {
+                *lost += u64::from(entry.rows);
+                rows += u64::from(entry.rows);
             }
         }
-        let Some((oldest, newest)) = lost else {
-            return self.disk("remove", path, self.storage.remove(path));
-        };
-        let aside = self.aside()?.join(path.file_name().unwrap_or_default());
-        self.disk("set aside", path, self.storage.rename(path, &aside))?;
-        recovered.given = recovered.given.max(newest);
-        recovered.damaged.push(Damage { first: oldest, last: newest, rows: 0, file: Some(aside) });
-        Ok(())
+        rows
+    }
+
+    /// Rule 5: the newest segment that was begun is not there. What was in it nobody knows; none of its positions is given again (rule 1).
+    fn note_missing(&self, newest: Position, recovered: &mut Recovered) {
+        let begun = self.facts.begun;
+        if begun <= newest || begun <= self.facts.floor || faults::is(Naive::PositionsAgain) {
+            return;
+        }
+        let (first, last) = (Position(recovered.synced.0 + 1).min(begun), begun.max(recovered.given));
+        recovered.damaged.push(Damage { first, last, rows: 0, file: None });
+        recovered.synced = last;
+        recovered.given = Position(last.0 + MISSING);
     }
 
     /// Rule 5: positions that were acknowledged and are in no segment.
@@ -220,6 +274,7 @@ impl Recovery<'_> {
             last: header.after,
             shares: vec![Share::default(); self.streams.len()],
             damaged: Vec::new(),
+            doubtful: None,
             cut: 0,
         };
         let mut scanner = Scanner::new(ReadAhead::new(Arc::clone(file), *len), header.seed(), *header_len);
@@ -243,6 +298,13 @@ impl Recovery<'_> {
                         _ => scan.good.push((at, to)),
                     }
                 }
+            }
+        }
+        if let Some((from, to, Some(head))) = bad {
+            let is_there = from + (Head::len_with(head.entries.len()) as u64) + head.body() <= *len;
+            if is_there && head.position > scan.last && void_above.is_none() {
+                let rows = head.entries.iter().map(|entry| u64::from(entry.rows)).sum();
+                scan.doubtful = Some((from, to, Damage { first: head.position, last: head.position, rows, file: None }));
             }
         }
         scan.cut = len - scan.good.last().map_or(0, |(_, end)| *end);
@@ -278,107 +340,50 @@ impl Recovery<'_> {
         head: Option<&Head>,
         recovered: &mut Recovered,
     ) -> Damage {
-        let mut rows = 0;
-        for entry in
-            head.into_iter().filter(|head| head.position > before && head.position < behind).flat_map(|head| &head.entries)
-        {
-            let id = segment.streams.get(usize::from(entry.stream)).and_then(|local| local.stream);
-            let Some(index) = id.map(|id| usize::from(id.0)) else { continue };
-            let is_held = self.streams.get(index).is_some_and(|stream| behind > self.facts.watermark(&stream.name));
-            if let (true, Some(lost)) = (is_held, recovered.damaged_rows.get_mut(index)) {
-                *lost += u64::from(entry.rows);
-                rows += u64::from(entry.rows);
-            }
-        }
+        let name =
+            |entry: u16| segment.streams.get(usize::from(entry))?.stream.map(|id| self.streams[usize::from(id.0)].name.as_str());
+        let between = head.filter(|head| head.position > before && head.position < behind);
+        let rows = between.map_or(0, |head| self.lose(head, Position(behind.0 - 1), name, recovered));
         Damage { first: Position(before.0 + 1), last: Position(behind.0 - 1), rows, file: None }
     }
 
-    /// Puts a scanned segment among the others, after its bytes are as they should be.
-    fn take_in(&self, candidate: &Candidate, scan: Scan, is_last: bool, recovered: &mut Recovered) -> Result<(), OpenError> {
+    /// Puts a scanned segment among the others, as it is once its bytes are as they should be.
+    fn take_in(&self, candidate: &Candidate, scan: Scan, is_last: bool, recovered: &mut Recovered) {
         let Candidate { path, file, header, header_len, .. } = candidate;
         recovered.given = recovered.given.max(scan.last);
+        recovered.synced = recovered.synced.max(scan.last);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut copied = |from: u64, to: u64, damage: Damage| {
+            let aside = self.directory.join(ASIDE).join(format!("{name}.{from}-{to}"));
+            recovered.repairs.push(Repair::Copy { file: Arc::clone(file), from, to, aside: aside.clone() });
+            Damage { file: Some(aside), ..damage }
+        };
+        let is_damaged = !scan.damaged.is_empty();
+        let damaged: Vec<Damage> = scan.damaged.into_iter().map(|(from, to, damage)| copied(from, to, damage)).collect();
+        let doubtful = scan.doubtful.map(|(from, to, damage)| copied(from, to, damage));
+        recovered.damaged.extend(damaged);
+        if let Some(doubtful) = doubtful {
+            recovered.given = recovered.given.max(doubtful.last);
+            recovered.doubtful = Some(doubtful);
+        }
+        recovered.cut += if is_last { scan.cut } else { 0 };
         let is_empty = scan.good.len() == 1 && scan.good[0].1 == *header_len;
-        if is_last && (is_empty || scan.last <= self.facts.floor) {
+        let end = if is_last && (is_empty || scan.last <= self.facts.floor) {
             // Nothing of it is needed. It stays until the next segment is there, for the position that it names.
-            recovered.synced = recovered.synced.max(scan.last);
-            recovered.cut += scan.cut;
-            let segment = Arc::new(Segment::new(path.clone(), header, *header_len, self.streams));
-            recovered.extents.push_back(Extent { segment, end: *header_len, last: scan.last, shares: scan.shares });
-            return Ok(());
-        }
-        for (from, to, mut damage) in scan.damaged.iter().cloned() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let aside = self.aside()?.join(format!("{name}.{from}-{to}"));
-            let copied = segment::create(self.storage, &aside, |target| copy(&**file, &[(from, to)], target));
-            self.disk("set aside bytes of", path, copied)?;
-            damage.file = Some(aside);
-            recovered.damaged.push(damage);
-        }
-        let end = if is_last || !scan.damaged.is_empty() {
-            self.write_anew(path, &**file, &scan.good)?
+            *header_len
+        } else if is_last || is_damaged {
+            let end = scan.good.iter().map(|(from, to)| to - from).sum();
+            recovered.repairs.push(Repair::Rewrite { path: path.clone(), file: Arc::clone(file), good: scan.good });
+            end
         } else {
             scan.good.last().map_or(*header_len, |(_, end)| *end)
         };
-        if is_last {
-            recovered.cut += scan.cut;
-        }
-        recovered.synced = recovered.synced.max(scan.last);
         let segment = Arc::new(Segment::new(path.clone(), header, *header_len, self.streams));
         recovered.extents.push_back(Extent { segment, end, last: scan.last, shares: scan.shares });
-        Ok(())
-    }
-
-    /// Rule 3: what was read may be in memory only. A new file in the place of the old one is on the disk. Without room for one, the
-    /// same bytes are written over themselves, which brings them there as well.
-    fn write_anew(&self, path: &Path, file: &dyn LogFile, good: &[(u64, u64)]) -> Result<u64, OpenError> {
-        let end = good.iter().map(|(from, to)| to - from).sum();
-        let anew = |target: &dyn LogFile| {
-            copy(file, good, target)?;
-            faults::pass(Point::DuringReopenRewrite);
-            Ok(())
-        };
-        let made = match segment::create(self.storage, path, anew) {
-            Err(error) if is_full(&error) && good.len() == 1 => {
-                copy(file, good, file).and_then(|()| file.set_len(end)).and_then(|()| file.sync())
-            }
-            made => made,
-        };
-        self.disk("rewrite", path, made)?;
-        Ok(end)
-    }
-
-    fn aside(&self) -> Result<PathBuf, OpenError> {
-        let path = self.directory.join("damaged");
-        self.disk("create", &path, self.storage.create_directory(&path))?;
-        Ok(path)
     }
 
     #[expect(clippy::unused_self, reason = "reads as what it is about")]
     fn disk<T>(&self, action: &'static str, path: &Path, result: io::Result<T>) -> Result<T, OpenError> {
         result.map_err(|source| OpenError::Disk { action, path: path.to_owned(), source })
     }
-}
-
-/// Whether an error says that there is no room.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Copies ranges one behind the other, in pieces.
-fn copy(from: &dyn LogFile, ranges: &[(u64, u64)], target: &dyn LogFile) -> io::Result<()> {
-    let mut piece = vec![0; 1 << 20];
-    let mut written = 0;
-    for (start, end) in ranges {
-        let mut at = *start;
-        while at < *end {
-            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(piece.len());
-            let read = from.read_at(&mut piece[..len], at)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            target.write_all_at(&piece[..read], written)?;
-            (at, written) = (at + read as u64, written + read as u64);
-        }
-    }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 //! the files, read by everyone.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -142,14 +143,24 @@ pub(super) struct Shared {
     pub(super) directory: PathBuf,
     /// Why nothing is acknowledged any more (rule 19).
     pub(super) fenced: OnceLock<String>,
+    /// Why the last append could not be written; `None` once one was.
+    pub(super) refused: Mutex<Option<Arc<io::Error>>>,
     /// Syncs of rows.
     pub(super) syncs: AtomicU64,
+    /// Positions that are lost and that not every table is past yet, as of the start.
+    pub(super) damaged_positions: u64,
     state: Mutex<State>,
 }
 
 impl Shared {
-    pub(super) fn new(storage: Arc<dyn Storage>, directory: PathBuf, state: State) -> Shared {
-        Shared { storage, directory, fenced: OnceLock::new(), syncs: AtomicU64::new(0), state: Mutex::new(state) }
+    pub(super) fn new(storage: Arc<dyn Storage>, directory: PathBuf, state: State, damaged_positions: u64) -> Shared {
+        let (fenced, syncs) = (OnceLock::new(), AtomicU64::new(0));
+        let refused = Mutex::new(None);
+        Shared { storage, directory, fenced, refused, syncs, damaged_positions, state: Mutex::new(state) }
+    }
+
+    pub(super) fn refused(&self) -> MutexGuard<'_, Option<Arc<io::Error>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No code that holds the lock can fail half way.
@@ -264,6 +275,13 @@ impl State {
 
     /// The rows in files of dead letters when the log was opened.
     pub(super) fn letters_waiting(&mut self, waiting: &BTreeMap<String, u64>) {
+        for (stream, rows) in waiting.iter().filter(|(stream, _)| !self.streams.iter().any(|state| state.name == **stream)) {
+            tracing::warn!(
+                stream,
+                rows,
+                "dead letters of an exporter that is gone: no metric counts them; put it back to replay them"
+            );
+        }
         for state in &mut self.streams {
             state.letters = waiting.get(&state.name).copied().unwrap_or_default();
         }

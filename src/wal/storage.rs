@@ -18,6 +18,9 @@ pub(super) trait Storage: Debug + Send + Sync {
     /// An existing file, for reading and writing.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
 
+    /// An existing file, for reading only: it may be on a medium that cannot be written to.
+    fn read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>>;
+
     /// The names in a directory, in no order.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
 
@@ -67,6 +70,10 @@ impl Storage for Disk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
         Ok(Arc::new(File::options().read(true).write(true).open(path)?))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        Ok(Arc::new(File::open(path)?))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {

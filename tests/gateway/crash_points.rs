@@ -58,7 +58,11 @@ macro_rules! points {
 
         #[test]
         fn every_point_has_a_test() {
-            assert_eq!([$(Point::$point,)+ Point::AfterDeadLetter, Point::DuringReplay], *Point::ALL);
+            let of_dead_letters = [Point::AfterDeadLetter, Point::DuringReplay, Point::AfterReplay, Point::DuringMoveOut];
+            let by_hand = [Point::AfterSetAside, Point::DuringRehome];
+            for point in Point::ALL {
+                assert!([&[$(Point::$point,)+][..], &of_dead_letters, &by_hand].concat().contains(point), "{}", point.name());
+            }
         }
     };
 }
@@ -77,6 +81,9 @@ points! {
     a_crash_after_a_segment_is_made: AfterSegmentCreate, 2;
     a_crash_while_the_last_segment_is_rewritten: DuringReopenRewrite, 1;
     a_crash_during_enrolment: DuringEnrol, 1;
+    a_crash_while_the_journal_goes_over: DuringCompaction, 1;
+    a_crash_after_the_journal_went_over: AfterCompaction, 1;
+    a_crash_after_requests_are_carried: AfterCarry, 2;
 }
 
 /// Four of six held rows do not fit; the process dies between setting them aside and giving their space back. Each is one dead letter then.
@@ -115,11 +122,20 @@ points_of_dead_letters! {
 
 #[test]
 fn a_crash_during_a_replay_brings_every_row_back_once() {
+    crash_in_a_replay(Point::DuringReplay);
+}
+
+#[test]
+fn a_crash_after_a_replay_before_its_letters_are_removed() {
+    crash_in_a_replay(Point::AfterReplay);
+}
+
+fn crash_in_a_replay(point: Point) {
     let mut floe = dead_letters::with_rows_that_do_not_fit();
     floe.restart();
     floe.flush();
     assert!(floe.terminate().success(), "{}", floe.log());
-    floe.env = vec![("FLOE_CRASH_AT", Point::DuringReplay.name().to_owned())];
+    floe.env = vec![("FLOE_CRASH_AT", point.name().to_owned())];
     floe.restart();
     assert!(!floe.command("replay").output().unwrap().status.success());
     floe.wait_for_end();
@@ -131,6 +147,82 @@ fn a_crash_during_a_replay_brings_every_row_back_once() {
     assert_eq!(dead, Some(4.0), "they still do not fit, and are set aside once more");
     assert!(floe.terminate().success(), "{}", floe.log());
     assert_eq!(dead_letters::replayed(&mut floe), ["i0", "i1", "i2", "i3"]);
+}
+
+/// Rows of a table that is away are moved out, and the process dies before that counts.
+#[test]
+fn a_crash_while_rows_are_moved_out_leaves_them_held() {
+    let mut floe = Floe::prepare(|config| {
+        config
+            .replace("    namespace: analytics", "    namespace: analytics\n    dead_letter: { after: 2s }")
+            .replace("max_age: 60s", "max_age: 1s")
+    });
+    let warehouse = floe.data().join("warehouse");
+    std::fs::create_dir_all(floe.data()).unwrap();
+    std::fs::write(&warehouse, b"not a directory").unwrap();
+    floe.env = vec![("FLOE_CRASH_AT", Point::DuringMoveOut.name().to_owned())];
+    floe.restart();
+    let body = send::body((0..3).map(|n| send::invocation(&format!("m{n}"), "checkout", send::now_nanos())).collect());
+    assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    floe.wait_for_end();
+    assert!(floe.log().contains("crash at during_move_out"), "{}", floe.log());
+    std::fs::remove_file(&warehouse).unwrap();
+    floe.env.clear();
+    floe.restart();
+    floe.flush();
+    assert_eq!(floe.metric("floe_dead_letter_rows{exporter=\"iceberg\",table=\"invocations\"}"), Some(0.0));
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["m0", "m1", "m2"]);
+}
+
+/// Three requests are held, each in a frame of its own, and the log is stopped.
+fn with_held_rows() -> Floe {
+    let floe = Floe::start();
+    for n in 0..3 {
+        let body = send::body(vec![send::invocation(&format!("h{n}"), "checkout", send::now_nanos())]);
+        assert_eq!(send::export(floe.ports.http, "traces", &body).unwrap().status, 200);
+    }
+    floe
+}
+
+#[test]
+fn a_crash_after_damage_is_set_aside_tells_it_all_the_same() {
+    let mut floe = with_held_rows();
+    floe.kill_9();
+    let segments = super::floe::files_below(&floe.data().join("wal"));
+    let segment = segments.iter().find(|path| path.extension().is_some_and(|suffix| suffix == "segment")).unwrap();
+    let mut bytes = std::fs::read(segment).unwrap();
+    // In the rows of the middle one.
+    let mark = [0xF1, 0x0E, 0x9A, 0xC3];
+    let frames: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..*at + 4] == mark).collect();
+    bytes[frames[2] - 1] ^= 1;
+    std::fs::write(segment, bytes).unwrap();
+    floe.env = vec![("FLOE_CRASH_AT", Point::AfterSetAside.name().to_owned())];
+    floe.spawn();
+    floe.wait_for_end();
+    floe.env.clear();
+    floe.restart();
+    floe.flush();
+    assert!(floe.log().contains("acknowledged requests of the log are damaged"), "{}", floe.log());
+    assert_eq!(floe.metric("floe_wal_damaged_positions"), Some(1.0));
+    let damaged = "floe_destination_rows{exporter=\"iceberg\",table=\"invocations\",state=\"damaged\"}";
+    assert_eq!(floe.metric(damaged), Some(1.0));
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["h0", "h2"]);
+}
+
+#[test]
+fn a_crash_during_a_rehoming_leaves_no_log_in_the_new_place() {
+    let mut floe = with_held_rows();
+    floe.kill_9();
+    let to = floe.directory.join("rehomed");
+    let mut rehome = floe.command("wal");
+    rehome.args(["rehome", "--to"]).arg(&to);
+    let crashed = rehome.env("FLOE_CRASH_AT", Point::DuringRehome.name()).output().unwrap();
+    assert!(!crashed.status.success() && !to.exists(), "{crashed:?}");
+    floe.run_with("wal", &["rehome", "--to", to.to_str().unwrap()]);
+    floe.reconfigure(|config| config.replace("directory: floe-data/wal", &format!("directory: {}", to.display())));
+    floe.restart();
+    floe.flush();
+    assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["h0", "h1", "h2"]);
 }
 
 #[test]

@@ -70,6 +70,8 @@ fn the_go_sdk_tries_again_until_a_full_disk_has_room() {
         .args(["http/protobuf", "none", &endpoint, "retrying", &millis])
         .spawn()
         .unwrap();
+    floe.wait_until("the health endpoint", || send::get(floe.ports.health, "/").is_ok_and(|reply| reply.status == 503));
+    assert!(floe.log().contains("the log cannot be written") && floe.log().contains("No space left"), "{}", floe.log());
     let refused = || floe.metric("floe_receiver_refusals_total{receiver=\"otlp\",transport=\"http\",reason=\"log\"}");
     let before = refused();
     floe.wait_until("a refusal of the SDK's request", || refused() > before);
@@ -77,6 +79,7 @@ fn the_go_sdk_tries_again_until_a_full_disk_has_room() {
     // Commits need no room: what was acknowledged drains from a full disk.
     floe.flush();
     fs::remove_file(&filler).unwrap();
+    floe.wait_until("the health endpoint", || send::get(floe.ports.health, "/").is_ok_and(|reply| reply.status == 200));
     assert!(sender.wait().unwrap().success(), "the SDK gave up");
     floe.flush();
     let ids = python::column(&floe, "invocations", "invocation_id");
@@ -170,7 +173,7 @@ fn of_a_copied_directory_one_goes_on_and_the_other_is_rehomed() {
     let mut copied = Floe::prepare(shared);
     // It is not fenced before it has looked; what it takes meanwhile stays in its log.
     copied.spawn();
-    copied.wait_until("a start", || send::get(copied.ports.health, "/").is_ok());
+    copied.wait_until("a start", || send::get(copied.ports.http, "/").is_ok());
     let taken = export(&copied, "copied") == 200;
     check_fenced(&copied);
     copied.kill_9();
@@ -204,7 +207,7 @@ fn a_restored_backup_is_fenced_and_doubles_nothing() {
     fs::remove_dir_all(&log).unwrap();
     fs::rename(&backup, &log).unwrap();
     floe.spawn();
-    floe.wait_until("a start", || send::get(floe.ports.health, "/").is_ok());
+    floe.wait_until("a start", || send::get(floe.ports.http, "/").is_ok());
     std::thread::sleep(Duration::from_millis(100));
     check_fenced(&floe);
     assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["first", "second"]);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Kind, Letter, LetterReader, LetterWriter, Letters, LettersError, list};
+use super::{Kind, Letter, LetterReader, LetterWriter, Letters, LettersError, Survey, list};
+use crate::faults::{self, Point};
 use crate::wal::group_commit::Command;
 use crate::wal::{JournalError, Orphans, Position, Recorded, StreamId, Wal};
 
@@ -30,7 +31,8 @@ impl Wal {
         LetterWriter::new(Arc::clone(&self.shared.storage), self.shared.directory.clone(), name)
     }
 
-    /// Rule 22: moves what the stream holds up to `recorded.position` out of the log, into a file of dead letters, and goes on above it. Only for a
+    /// Rule 22: moves what the stream holds up to `recorded.position` out of the log, into files of dead letters that are as large as a segment, and goes
+    /// on above it. Only for a
     /// stream without open intents: the rows of those may be in the table.
     ///
     /// # Errors
@@ -40,17 +42,24 @@ impl Wal {
             return Err(JournalError::OpenIntents);
         }
         let above = self.recorded(stream).map_or(Position(0), |last| last.position);
-        let (rows, mut out, reason) = (self.read(stream, above, recorded.position), self.letters(stream), reason.to_owned());
-        let write = move || -> Result<Option<Letters>, JournalError> {
+        let (rows, log, reason) = (self.read(stream, above, recorded.position), self.clone(), reason.to_owned());
+        let write = move || -> Result<Vec<Letters>, JournalError> {
             let disk = |error: io::Error| JournalError::Disk(Arc::new(error));
+            let (mut out, mut files) = (log.letters(stream), Vec::new());
             for held in rows {
+                // A replay makes one segment of a file, and appends wait for it.
+                if out.bytes() >= log.segment_bytes {
+                    files.extend(std::mem::replace(&mut out, log.letters(stream)).finish().map_err(disk)?);
+                }
                 let held = held?;
                 let (position, rows, schema, bytes) = (held.position, held.rows, held.schema, held.bytes);
                 out.push(&Letter { position, rows, reason: reason.clone(), schema, bytes }).map_err(disk)?;
             }
-            out.finish().map_err(disk)
+            files.extend(out.finish().map_err(disk)?);
+            Ok(files)
         };
         let letters = tokio::task::spawn_blocking(write).await.map_err(|_| JournalError::Closed)??;
+        faults::pass(Point::DuringMoveOut);
         self.record_with(stream, recorded, letters).await
     }
 
@@ -69,11 +78,14 @@ impl Wal {
     pub async fn replay(&self, file: Uuid) -> Result<u64, LettersError> {
         let path = super::Path::new(super::DIRECTORY).to_owned();
         let found = list(&*self.shared.storage, &self.shared.directory);
-        let found = found.map_err(|source| LettersError::Disk { action: "list", path, source: Arc::new(source) })?;
+        let found = found.map_err(|source| LettersError::Disk { action: "list", path, cause: Arc::new(source) })?;
         let is_it = |(letters, kind): &(Letters, Kind)| letters.file == file && *kind == Kind::Letters;
         let (letters, _) = found.into_iter().find(is_it).ok_or(LettersError::Unknown { file })?;
+        let (storage, path) = (Arc::clone(&self.shared.storage), letters.path(&self.shared.directory, Kind::Letters));
+        let survey = tokio::task::spawn_blocking(move || Survey::of(&*storage, path)).await;
+        let survey = survey.map_err(|_| LettersError::Closed)??;
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Replay { letters, reply }).await.map_err(|_| LettersError::Closed)?;
+        self.commands.send(Command::Replay { letters, survey, reply }).await.map_err(|_| LettersError::Closed)?;
         answer.await.map_err(|_| LettersError::Closed)?
     }
 
@@ -99,7 +111,7 @@ pub(in crate::wal) fn read_all(
         Ok(found) => found,
         Err(source) => {
             let path = directory.join(super::DIRECTORY);
-            return vec![Err(LettersError::Disk { action: "list", path, source: Arc::new(source) })];
+            return vec![Err(LettersError::Disk { action: "list", path, cause: Arc::new(source) })];
         }
     };
     let counts = found.into_iter().filter(|(_, kind)| *kind == Kind::Letters);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use crate::wal::journal::{Fact, Facts};
 use crate::wal::segment::{self, UNFINISHED};
 use crate::wal::state::{Amount, Extent, Segment, Share, number};
 use crate::wal::storage::{LogFile, Storage};
-use crate::wal::{Fingerprint, Position, Stream, StreamId};
+use crate::wal::{Fingerprint, Position, Stream};
 
 /// At open: finishes what the journal has decided, and removes what it has not. Gives the rows that wait for a replay, by stream.
 pub(in crate::wal) fn settle(storage: &dyn Storage, directory: &Path, facts: &Facts) -> Result<BTreeMap<String, u64>, OpenError> {
@@ -39,7 +39,7 @@ pub(in crate::wal) fn settle(storage: &dyn Storage, directory: &Path, facts: &Fa
     }
     let intents = facts.streams.values().flat_map(|progress| progress.intents.iter().filter_map(|intent| intent.letters));
     let open: Vec<Letters> = intents.collect();
-    let recorded: Vec<Letters> = facts.streams.values().filter_map(|progress| progress.letters).collect();
+    let recorded: Vec<Letters> = facts.streams.values().flat_map(|progress| progress.letters.iter().copied()).collect();
     let mut waiting = BTreeMap::new();
     for (letters, kind) in found {
         let path = letters.path(directory, kind);
@@ -54,9 +54,12 @@ pub(in crate::wal) fn settle(storage: &dyn Storage, directory: &Path, facts: &Fa
                 continue;
             }
         }
-        // One that cannot be read is told when somebody wants to replay it.
-        if let Ok(reader) = LetterReader::open(storage, letters.path(directory, Kind::Letters)) {
-            *waiting.entry(reader.stream).or_default() += letters.rows;
+        let path = letters.path(directory, Kind::Letters);
+        match LetterReader::open(storage, path.clone()) {
+            Ok(reader) => *waiting.entry(reader.stream).or_default() += letters.rows,
+            Err(error) => {
+                tracing::warn!(file = %path.display(), rows = letters.rows, %error, "dead letters that cannot be read: no metric counts them");
+            }
         }
     }
     for name in storage.list(&dead).unwrap_or_default().iter().filter(|name| name.ends_with(UNFINISHED)) {
@@ -66,16 +69,36 @@ pub(in crate::wal) fn settle(storage: &dyn Storage, directory: &Path, facts: &Fa
 }
 
 /// What a file of letters comes to.
-struct Survey {
-    stream: StreamId,
+#[derive(Debug)]
+pub(in crate::wal) struct Survey {
+    name: String,
     /// One for every schema of the file, all of one name.
     streams: Vec<Stream>,
     letters: u64,
+    bytes: u64,
+}
+
+impl Survey {
+    /// Reads the whole file once, before anything is changed, and where no append waits for it.
+    pub(super) fn of(storage: &dyn Storage, path: PathBuf) -> Result<Survey, LettersError> {
+        let mut reader = LetterReader::open(storage, path)?;
+        let name = reader.stream.clone();
+        let mut survey = Survey { name: name.clone(), streams: Vec::new(), letters: 0, bytes: 0 };
+        for letter in reader.by_ref() {
+            let letter = letter?;
+            survey.letters += 1;
+            survey.bytes += Head::len_with(1) as u64 + letter.bytes.len() as u64;
+            if !survey.streams.iter().any(|stream| *stream.schema == *letter.schema) {
+                survey.streams.push(Stream { name: name.clone(), schema: letter.schema.to_vec() });
+            }
+        }
+        Ok(survey)
+    }
 }
 
 impl Writer {
     /// Appends the rows of a file of dead letters as new records, and removes the file. Gives how many.
-    pub(in crate::wal) fn replay(&mut self, letters: Letters) -> Result<u64, LettersError> {
+    pub(in crate::wal) fn replay(&mut self, letters: Letters, survey: Survey) -> Result<u64, LettersError> {
         if self.is_broken() || self.shared.fenced.get().is_some() {
             return Err(LettersError::Closed);
         }
@@ -86,7 +109,10 @@ impl Writer {
             return Err(LettersError::Replayed { file: letters.file });
         }
         let (source, target) = (letters.path(&self.directory, Kind::Letters), letters.path(&self.directory, Kind::Replay));
-        let survey = self.survey(&*storage, letters)?;
+        let stream = number(&self.streams, &survey.name).ok_or(LettersError::UnknownStream { stream: survey.name })?;
+        if self.shared.lock().bytes() + survey.bytes > self.config.later_at() {
+            return Err(LettersError::Full { bytes: survey.bytes });
+        }
         let (after, first) = (self.shared.lock().synced, Position(self.given.0 + 1));
         let header = Header::new(self.owner, after, first, survey.streams.clone());
         let mut share = Share::default();
@@ -103,12 +129,12 @@ impl Writer {
         });
         if let Err(error) = written {
             let source = Arc::new(error);
-            return Err(failed.unwrap_or(LettersError::Disk { action: "write", path: target, source }));
+            return Err(failed.unwrap_or(LettersError::Disk { action: "write", path: target, cause: source }));
         }
         if let Err(error) = self.write_facts(vec![Fact::Replayed { file: letters.file, first }]) {
             // The segment stays: should the entry be on the disk all the same, the next open needs it; else it removes it.
             return Err(match error {
-                JournalError::Disk(source) => LettersError::Disk { action: "write the journal for", path: target, source },
+                JournalError::Disk(source) => LettersError::Disk { action: "write the journal for", path: target, cause: source },
                 _ => LettersError::Closed,
             });
         }
@@ -121,42 +147,23 @@ impl Writer {
             self.break_off(&Arc::new(error));
             return Err(LettersError::Closed);
         }
+        faults::pass(Point::AfterReplay);
         let _ = storage.remove(&source).and_then(|()| storage.sync_directory(&self.directory.join(DIRECTORY)));
         let segment = Arc::new(Segment::new(path, &header, header.encode().len() as u64, &self.streams));
         let mut state = self.shared.lock();
         let mut shares = vec![Share::default(); state.stream_count()];
-        if let Some(own) = shares.get_mut(usize::from(survey.stream.0)) {
+        if let Some(own) = shares.get_mut(usize::from(stream.0)) {
             *own = share;
         }
-        state.replayed(survey.stream, Extent { segment, end, last: self.given, shares }, clock::now());
+        state.replayed(stream, Extent { segment, end, last: self.given, shares }, clock::now());
         Ok(letters.rows)
-    }
-
-    /// Reads the whole file once, before anything is changed.
-    fn survey(&self, storage: &dyn Storage, letters: Letters) -> Result<Survey, LettersError> {
-        let path = letters.path(&self.directory, Kind::Letters);
-        let mut reader = LetterReader::open(storage, path)?;
-        let name = reader.stream.clone();
-        let stream = number(&self.streams, &name).ok_or_else(|| LettersError::UnknownStream { stream: name.clone() })?;
-        let mut survey = Survey { stream, streams: Vec::new(), letters: 0 };
-        let mut bytes = 0;
-        for letter in reader.by_ref() {
-            let letter = letter?;
-            survey.letters += 1;
-            bytes += Head::len_with(1) as u64 + letter.bytes.len() as u64;
-            if !survey.streams.iter().any(|stream| *stream.schema == *letter.schema) {
-                survey.streams.push(Stream { name: name.clone(), schema: letter.schema.to_vec() });
-            }
-        }
-        let is_full = self.shared.lock().bytes() + bytes > self.config.later_at();
-        if is_full { Err(LettersError::Full { bytes }) } else { Ok(survey) }
     }
 }
 
 /// Writes a segment of the letters, and says where it ends.
 fn copy(reader: LetterReader, header: &Header, file: &dyn LogFile, share: &mut Share) -> Result<u64, LettersError> {
     let path = reader.path.clone();
-    let disk = |source: io::Error| LettersError::Disk { action: "copy", path: path.clone(), source: Arc::new(source) };
+    let disk = |source: io::Error| LettersError::Disk { action: "copy", path: path.clone(), cause: Arc::new(source) };
     let mut buffer = header.encode();
     let mut at = 0;
     let mut position = header.first;

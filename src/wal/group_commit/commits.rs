@@ -20,7 +20,7 @@ impl Writer {
                 let result = self.intend(stream, intent);
                 let _ = reply.send(result);
             }
-            Command::Replay { letters, reply } => drop(reply.send(self.replay(letters))),
+            Command::Replay { letters, survey, reply } => drop(reply.send(self.replay(letters, survey))),
             Command::Orphans { stream, reply } => drop(reply.send(self.listed_orphans(stream))),
             Command::Swept { stream, at, reply } => drop(reply.send(self.swept(stream, at))),
             Command::Record { stream, recorded, split, letters, reply } => {
@@ -51,13 +51,7 @@ impl Writer {
         Ok(())
     }
 
-    fn record(
-        &mut self,
-        stream: StreamId,
-        recorded: Recorded,
-        split: Amount,
-        letters: Option<Letters>,
-    ) -> Result<(), JournalError> {
+    fn record(&mut self, stream: StreamId, recorded: Recorded, split: Amount, letters: Vec<Letters>) -> Result<(), JournalError> {
         let (name, intents, floor) = {
             let state = self.shared.lock();
             let name = state.name(stream).map(str::to_owned).ok_or(JournalError::UnknownStream(stream))?;
@@ -73,27 +67,27 @@ impl Writer {
         // What the last record left behind is in its place before this one takes its.
         self.keep_letters(&name).map_err(|error| JournalError::Disk(Arc::new(error)))?;
         let own = intents.iter().find(|intent| intent.commit == recorded.commit);
-        let letters = letters.or_else(|| own?.letters);
+        let letters = if letters.is_empty() { own.and_then(|own| own.letters).into_iter().collect() } else { letters };
         let mut facts = Vec::new();
         let files = orphans(&intents, &recorded);
         if !files.is_empty() {
             facts.push(Fact::Orphaned { stream: name.clone(), orphans: Orphans { at: now_millis(), files } });
         }
-        facts.push(Fact::Recorded { stream: name.clone(), recorded: recorded.clone(), floor, letters });
+        facts.push(Fact::Recorded { stream: name.clone(), recorded: recorded.clone(), floor, letters: letters.clone() });
         self.write_facts(facts)?;
         // If it fails, the next record or the next open does it.
         let _ = self.keep_letters(&name);
-        for lost in intents.iter().filter_map(|intent| intent.letters).filter(|lost| Some(*lost) != letters) {
+        for lost in intents.iter().filter_map(|intent| intent.letters).filter(|lost| !letters.contains(lost)) {
             let _ = self.shared.storage.remove(&lost.path(&self.directory, Kind::Pending));
         }
-        self.shared.lock().recorded(stream, recorded, split, letters.map_or(0, |letters| letters.rows));
+        self.shared.lock().recorded(stream, recorded, split, letters.iter().map(|letters| letters.rows).sum());
         Ok(())
     }
 
     /// The dead letters of the stream's last record count from now on.
     fn keep_letters(&self, stream: &str) -> io::Result<()> {
-        let letters = self.journal.facts().streams.get(stream).and_then(|progress| progress.letters);
-        letters.map_or(Ok(()), |letters| dead_letters::keep(&*self.shared.storage, &self.directory, letters))
+        let letters = self.journal.facts().streams.get(stream).map_or(&[][..], |progress| &progress.letters);
+        letters.iter().try_for_each(|letters| dead_letters::keep(&*self.shared.storage, &self.directory, *letters))
     }
 
     fn listed_orphans(&self, stream: StreamId) -> Vec<Orphans> {
@@ -139,6 +133,7 @@ impl Writer {
             if self.carry(last).is_err() {
                 return;
             }
+            faults::pass(Point::AfterCarry);
             if is_active {
                 // All of it is in the tables: go on in a new one, which also keeps the next position.
                 // On a full disk there is room for that one only afterwards; the journal's floor keeps the position, too.

@@ -10,7 +10,7 @@ use crate::wal::window::Remembered;
 use crate::wal::{Fingerprint, Intent, Orphans, Position, Recorded};
 
 /// Mark, length and checksum before an entry's content.
-const FRONT: usize = 12;
+pub(super) const FRONT: usize = 12;
 /// Of a request that is remembered.
 pub(super) const REQUEST: usize = 32;
 /// Requests in one entry.
@@ -32,8 +32,8 @@ pub(in crate::wal) enum Fact {
         stream: String,
         recorded: Recorded,
         floor: Position,
-        /// The dead letters of its batch.
-        letters: Option<Letters>,
+        /// The dead letters of its batch, or all files of what was moved out.
+        letters: Vec<Letters>,
     },
     /// Positions that were lost to damage and are counted already.
     Damaged {
@@ -61,6 +61,10 @@ pub(in crate::wal) enum Fact {
         stream: String,
         at: u64,
     },
+    /// A segment that begins there is in its place, and may be written to from now on.
+    Begun {
+        first: Position,
+    },
 }
 
 /// What the journal says about one stream.
@@ -68,7 +72,7 @@ pub(in crate::wal) enum Fact {
 pub(in crate::wal) struct Progress {
     pub(in crate::wal) recorded: Option<Recorded>,
     /// The dead letters of the recorded commit.
-    pub(in crate::wal) letters: Option<Letters>,
+    pub(in crate::wal) letters: Vec<Letters>,
     pub(in crate::wal) intents: Vec<Intent>,
     /// The last commit to each table that the stream was written to before: the configuration may lead back there.
     pub(in crate::wal) earlier: Vec<Recorded>,
@@ -79,6 +83,8 @@ pub(in crate::wal) struct Progress {
 pub(in crate::wal) struct Facts {
     pub(in crate::wal) floor: Position,
     pub(in crate::wal) damaged: Vec<(Position, Position)>,
+    /// Where the newest segment begins.
+    pub(in crate::wal) begun: Position,
     pub(in crate::wal) streams: BTreeMap<String, Progress>,
     pub(in crate::wal) replayed: Vec<(Uuid, Position)>,
     /// By stream, in the order in which they were listed.
@@ -103,12 +109,35 @@ impl Facts {
                 self.floor = self.floor.max(floor);
                 self.damaged.retain(|(_, last)| *last > floor);
             }
+            Fact::Damaged { first, last } if self.damaged.contains(&(first, last)) => {}
             Fact::Damaged { first, last } => self.damaged.push((first, last)),
             Fact::Requests(requests) => self.requests.extend(requests),
             Fact::Void { stream } => self.streams.entry(stream).or_default().intents.clear(),
-            Fact::Replayed { file, first } => self.replayed.push((file, first)),
+            Fact::Replayed { file, first } => {
+                self.replayed.retain(|(other, _)| *other != file);
+                self.replayed.push((file, first));
+            }
+            Fact::Begun { first } => self.begun = self.begun.max(first),
             Fact::Orphaned { stream, orphans } => self.orphaned(stream, orphans),
             Fact::Swept { stream, at } => self.orphans.retain(|(other, orphans)| *other != stream || orphans.at > at),
+        }
+    }
+
+    /// Takes in an entry of a journal with damage in it: an image repeats what older entries said, and some of them may be missing.
+    pub(super) fn apply_again(&mut self, fact: Fact) {
+        match fact {
+            Fact::Intent { stream, intent } => {
+                let intents = &mut self.streams.entry(stream).or_default().intents;
+                if !intents.contains(&intent) {
+                    intents.push(intent);
+                }
+            }
+            Fact::Recorded { stream, recorded, .. } if recorded.position < self.watermark(&stream) => {
+                let earlier = &mut self.streams.entry(stream).or_default().earlier;
+                earlier.retain(|earlier| earlier.table != recorded.table);
+                earlier.push(recorded);
+            }
+            fact => self.apply(fact),
         }
     }
 
@@ -138,35 +167,33 @@ impl Facts {
         named.chain(replayed).chain(self.damaged.iter().map(|(_, last)| *last)).max().unwrap_or_default().max(self.floor)
     }
 
-    /// The fewest bytes that say the same, with the requests that are to be remembered.
-    pub(super) fn encode<'a>(&self, seed: u32, requests: impl Iterator<Item = &'a Remembered>) -> Vec<u8> {
-        let mut out = Vec::new();
+    /// The fewest entries that say the same, without the requests.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Fact> {
         // The floor first, as damage below it would be dropped.
-        for (stream, progress) in &self.streams {
-            for recorded in progress.earlier.iter().cloned() {
-                Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor, letters: None }.encode(seed, &mut out);
-            }
-            if let Some(recorded) = progress.recorded.clone() {
-                let letters = progress.letters;
-                Fact::Recorded { stream: stream.clone(), recorded, floor: self.floor, letters }.encode(seed, &mut out);
-            }
-            for intent in progress.intents.iter().cloned() {
-                Fact::Intent { stream: stream.clone(), intent }.encode(seed, &mut out);
-            }
-        }
-        for (first, last) in self.damaged.iter().copied() {
-            Fact::Damaged { first, last }.encode(seed, &mut out);
-        }
-        for (file, first) in self.replayed.iter().copied() {
-            Fact::Replayed { file, first }.encode(seed, &mut out);
-        }
-        for (stream, orphans) in self.orphans.iter().cloned() {
-            Fact::Orphaned { stream, orphans }.encode(seed, &mut out);
-        }
-        for requests in Fact::of_requests(requests) {
-            requests.encode(seed, &mut out);
-        }
-        out
+        let of_stream = |(stream, progress): (&String, &Progress)| {
+            let recorded = |recorded: &Recorded, letters| {
+                let (stream, recorded) = (stream.clone(), recorded.clone());
+                Fact::Recorded { stream, recorded, floor: self.floor, letters }
+            };
+            let mut entries: Vec<Fact> = progress.earlier.iter().map(|earlier| recorded(earlier, Vec::new())).collect();
+            entries.extend(progress.recorded.iter().map(|last| recorded(last, progress.letters.clone())));
+            let open = progress.intents.iter().cloned();
+            entries.extend(open.map(|intent| Fact::Intent { stream: stream.clone(), intent }));
+            entries
+        };
+        let damaged = self.damaged.iter().map(|(first, last)| Fact::Damaged { first: *first, last: *last });
+        let replayed = self.replayed.iter().map(|(file, first)| Fact::Replayed { file: *file, first: *first });
+        let orphaned =
+            |(stream, orphans): &(String, Orphans)| Fact::Orphaned { stream: stream.clone(), orphans: orphans.clone() };
+        let begun = (self.begun > Position(0)).then_some(Fact::Begun { first: self.begun });
+        let others = damaged.chain(replayed).chain(self.orphans.iter().map(orphaned)).chain(begun);
+        self.streams.iter().flat_map(of_stream).chain(others)
+    }
+
+    pub(super) fn encoded_len(&self) -> usize {
+        let mut out = Vec::new();
+        self.entries().for_each(|fact| fact.encode(0, &mut out));
+        out.len()
     }
 }
 
@@ -222,7 +249,7 @@ impl Fact {
                 out.extend_from_slice(&intent.parent.unwrap_or_default().to_le_bytes());
                 out.extend_from_slice(&intent.parent_sequence.to_le_bytes());
                 put_files(&mut out, &intent.files);
-                put_letters(&mut out, intent.letters);
+                put_letters(&mut out, intent.letters.as_slice());
             }
             Fact::Recorded { stream, recorded, floor, letters } => {
                 out.push(2);
@@ -231,7 +258,7 @@ impl Fact {
                 out.extend_from_slice(recorded.commit.as_bytes());
                 out.extend_from_slice(recorded.table.as_bytes());
                 out.extend_from_slice(&floor.0.to_le_bytes());
-                put_letters(&mut out, *letters);
+                put_letters(&mut out, letters);
             }
             Fact::Damaged { first, last } => {
                 out.push(3);
@@ -268,6 +295,10 @@ impl Fact {
                 put_bytes(&mut out, stream.as_bytes());
                 out.extend_from_slice(&at.to_le_bytes());
             }
+            Fact::Begun { first } => {
+                out.push(9);
+                out.extend_from_slice(&first.0.to_le_bytes());
+            }
         }
         out
     }
@@ -280,7 +311,7 @@ impl Fact {
                 let position = Position(fields.u64()?);
                 let (commit, table) = (uuid(&mut fields)?, uuid(&mut fields)?);
                 let floor = Position(fields.u64()?);
-                let letters = letters(&mut fields);
+                let letters = std::iter::from_fn(|| letters(&mut fields)).collect();
                 Some(Fact::Recorded { stream, recorded: Recorded { position, commit, table }, floor, letters })
             }
             3 => Some(Fact::Damaged { first: Position(fields.u64()?), last: Position(fields.u64()?) }),
@@ -291,6 +322,7 @@ impl Fact {
                 let (stream, at) = (text(&mut fields)?, fields.u64()?);
                 Some(Fact::Orphaned { stream, orphans: Orphans { at, files: files(&mut fields)? } })
             }
+            9 => Some(Fact::Begun { first: Position(fields.u64()?) }),
             8 => Some(Fact::Swept { stream: text(&mut fields)?, at: fields.u64()? }),
             _ => None,
         }
@@ -324,8 +356,8 @@ fn files(fields: &mut Fields<'_>) -> Option<Vec<String>> {
 }
 
 /// At the end of an entry, and only where there are some.
-fn put_letters(out: &mut Vec<u8>, letters: Option<Letters>) {
-    if let Some(Letters { file, rows }) = letters {
+fn put_letters(out: &mut Vec<u8>, letters: &[Letters]) {
+    for Letters { file, rows } in letters {
         out.extend_from_slice(file.as_bytes());
         out.extend_from_slice(&rows.to_le_bytes());
     }

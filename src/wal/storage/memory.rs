@@ -46,6 +46,10 @@ pub(in crate::wal) struct Faults {
     pub(in crate::wal) failing_syncs: AtomicU64,
     pub(in crate::wal) fails_cut: AtomicBool,
     pub(in crate::wal) fails_remove: AtomicBool,
+    /// Writes reach the file, and are reported as failed.
+    pub(in crate::wal) takes_and_fails: AtomicBool,
+    /// After so many syncs the power fails: none of what is written then is sure.
+    pub(in crate::wal) syncs_left: AtomicU64,
     /// The code that syncs has a fault of its own.
     pub(in crate::wal) panics: AtomicBool,
     pub(in crate::wal) syncs: AtomicU64,
@@ -60,6 +64,8 @@ impl Default for Faults {
             failing_syncs: AtomicU64::new(0),
             fails_cut: AtomicBool::new(false),
             fails_remove: AtomicBool::new(false),
+            takes_and_fails: AtomicBool::new(false),
+            syncs_left: AtomicU64::new(u64::MAX),
             panics: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
             sync_millis: AtomicU64::new(0),
@@ -181,6 +187,10 @@ impl Storage for Memory {
         Ok(self.file(path)?)
     }
 
+    fn read(&self, path: &Path) -> io::Result<Arc<dyn LogFile>> {
+        Ok(self.file(path)?)
+    }
+
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         let names = self.names.lock().unwrap();
         let here = names.now.keys().filter(|path| path.parent() == Some(directory));
@@ -243,12 +253,16 @@ impl LogFile for MemoryFile {
         now.resize(end, 0);
         now[offset..offset + fits].copy_from_slice(&bytes[..fits]);
         dirty.push(offset..offset + fits);
-        if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        let is_told_wrong = self.faults.takes_and_fails.load(SeqCst);
+        if fits < bytes.len() || is_told_wrong { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {
         assert!(!self.faults.panics.load(SeqCst), "a fault that a test wants");
         self.faults.syncs.fetch_add(1, SeqCst);
+        if self.faults.syncs_left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
+            return Err(io::Error::other("the power is gone"));
+        }
         thread::sleep(Duration::from_millis(self.faults.sync_millis.load(SeqCst)));
         let mut content = self.content.lock().unwrap();
         let Content { now, synced, dirty } = &mut *content;

@@ -1,6 +1,6 @@
 //! Repairs by hand, on real directories (rules 19 and 20).
 
-use super::super::offline::{Verdict, inspect, rehome, resolve};
+use super::super::offline::{Verdict, Watermark, inspect, rehome, resolve, salvage};
 use super::*;
 
 fn real(directory: &tempfile::TempDir) -> WalConfig {
@@ -149,5 +149,46 @@ async fn a_segment_without_a_header_is_shown_and_left_behind() {
     let lost: Vec<(u64, u64)> = opened.damaged.iter().map(|damage| (damage.first.0, damage.last.0)).collect();
     assert_eq!(lost, [(hit.first.0, hit.last.0)]);
     assert_eq!(held(&wal, 0).len() as u64, 10 - hit.records);
+    wal.close().await;
+}
+
+/// What the message of a refused start says to do.
+#[tokio::test]
+async fn a_damaged_journal_is_salvaged_and_no_row_counts_as_held_that_was_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    let before = inspect(&config).unwrap();
+    for name in ["journal.0", "journal.1"] {
+        let path = config.directory.join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // In the first entry of each; others stand behind it.
+        bytes[60] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let refused = Wal::open(&config, streams(&["a", "b"])).unwrap_err();
+    assert!(refused.to_string().contains("floe wal salvage"), "{refused}");
+    let after = salvage(&config, &[]).unwrap();
+    assert_eq!(after.streams, before.streams);
+    let (wal, opened) = Wal::open(&config, streams(&["a", "b"])).unwrap();
+    assert_eq!((held(&wal, 0).len(), held(&wal, 1).len(), opened.damaged), (10, 5, vec![]));
+    assert_eq!(wal.intents(StreamId(0)), [open_intent(9)]);
+    wal.close().await;
+}
+
+#[tokio::test]
+async fn a_journal_that_is_gone_is_made_of_what_the_tables_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = real(&directory);
+    written(&config).await;
+    for name in ["journal.0", "journal.1"] {
+        std::fs::remove_file(config.directory.join(name)).unwrap();
+    }
+    let (table, commit) = (Uuid::from_u128(5), Uuid::from_u128(6));
+    let known = Watermark { stream: "a".into(), table, position: Position(7), commit };
+    salvage(&config, &[known]).unwrap();
+    let (wal, _) = Wal::open(&config, streams(&["a", "b"])).unwrap();
+    assert_eq!((held(&wal, 0).len(), held(&wal, 1).len()), (3, 10));
+    assert_eq!(wal.recorded(StreamId(0)), Some(Recorded { position: Position(7), commit, table }));
     wal.close().await;
 }
