@@ -40,7 +40,7 @@ mod validate;
 mod words;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
@@ -62,6 +62,9 @@ const MAX_TEXT_BYTES: usize = 64 << 10;
 
 /// No more of an error message is stored; cut after it was cleaned.
 const MAX_MESSAGE_BYTES: usize = 8 << 10;
+
+/// What longer values of a column become is not remembered for its next rows.
+const MAX_KNOWN_BYTES: usize = 128;
 
 /// More keywords of the user would make every text a suspect.
 const MAX_KEYWORDS: usize = 1000;
@@ -139,7 +142,10 @@ impl Sanitizer {
         }
         let custom = Arc::from(config.rules.as_slice());
         let allowed = Allowed::new(&config.allow);
-        Ok(Sanitizer { text: Words::new(on, &custom, allowed.clone()), ids: Words::new(ids, &custom, allowed) })
+        Ok(Sanitizer {
+            text: Words::new(Mode::Text, on, &custom, allowed.clone()),
+            ids: Words::new(Mode::Id, ids, &custom, allowed),
+        })
     }
 
     /// Takes the secrets out of one string. Pure; linear in its length; doing it twice changes nothing.
@@ -160,29 +166,21 @@ impl Sanitizer {
         clean
     }
 
-    /// Rows of a column that may hold something, or are longer than is read or stored.
-    fn suspects(&self, column: &StringArray, limits: Limits) -> Vec<usize> {
-        let longest = limits.stored.min(limits.read);
-        match limits.mode {
-            Mode::Text => self.text.suspects(column, longest),
-            Mode::Id => {
-                let spaced = (0..column.len()).filter(|&row| column.is_valid(row) && has_space(column.value(row)));
-                let mut suspects = self.ids.suspects(column, longest);
-                suspects.extend(spaced);
-                suspects.sort_unstable();
-                suspects.dedup();
-                suspects
-            }
-        }
-    }
-
     /// One column; `None` where nothing in it changes.
     fn column(&self, column: &StringArray, limits: Limits, tally: &mut Tally) -> Option<StringArray> {
+        let words = if limits.mode == Mode::Id { &self.ids } else { &self.text };
         let mut changed: Vec<(usize, String)> = Vec::new();
         let mut redactions = 0;
-        for row in self.suspects(column, limits) {
+        // The same few names stand in most columns: what a short value became is remembered.
+        let mut known: HashMap<&str, Clean<'_>> = HashMap::new();
+        for row in words.suspects(column, limits.stored.min(limits.read)) {
             let value = column.value(row);
-            let clean = self.clean(cap(value, limits.read), limits.mode);
+            let mut fresh = None;
+            let clean = if value.len() <= MAX_KNOWN_BYTES {
+                known.entry(value).or_insert_with(|| self.clean(value, limits.mode))
+            } else {
+                fresh.insert(self.clean(cap(value, limits.read), limits.mode))
+            };
             redactions += clean.redactions;
             let stored = &clean.text[..mark::floor(&clean.text, limits.stored)];
             if stored != value {

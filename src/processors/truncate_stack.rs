@@ -25,7 +25,7 @@ use crate::config::ByteSize;
 use crate::processors::sanitize::mark;
 use crate::processors::{ColumnStep, Note, Tally};
 use crate::tables::{Table, TableBatch};
-use sections::{Frame, Part, fold, parts};
+use sections::{Frame, Part, fold, inner, line_end, parts};
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -81,14 +81,15 @@ impl TruncateStack {
         if stack.len() <= self.max_bytes {
             return Cow::Borrowed(stack);
         }
+        let line_end = line_end(stack);
         let parts = fold(stack, parts(stack));
         let headers = parts.iter().filter(|part| matches!(part, Part::Header(_)));
         let (count, bytes) = headers.fold((0, 0), |(count, bytes), part| (count + 1, bytes + part.text().len()));
         let half = self.max_bytes / 2;
         let header = if bytes <= half { usize::MAX } else { (half / count.max(1)).max(MIN_HEADER) };
-        let draw = |frames: usize| render(&parts, header, frames, self.max_bytes);
+        let draw = |frames: usize| render(&parts, header, frames, self.max_bytes, line_end);
 
-        let Some(mut best) = draw(0) else { return Cow::Owned(self.ends(&parts)) };
+        let Some(mut best) = draw(0) else { return Cow::Owned(self.ends(&parts, line_end)) };
         let longest = parts.iter().map(Part::frames).max().unwrap_or(0);
         let (mut low, mut high) = (0, longest + 1);
         while high - low > 1 {
@@ -102,19 +103,19 @@ impl TruncateStack {
     }
 
     /// The first header and the last one: in Python and PHP the root cause stands first, elsewhere last.
-    fn ends(&self, parts: &[Part<'_>]) -> String {
+    fn ends(&self, parts: &[Part<'_>], line_end: &str) -> String {
         let frames: u64 = parts.iter().map(Part::weight).sum();
-        let between = format!("    … {frames} frames omitted …\n");
+        let between = format!("    … {frames} frames omitted …{line_end}");
         let each = self.max_bytes.saturating_sub(between.len() + 2) / 2;
         let mut headers = parts.iter().filter(|part| matches!(part, Part::Header(text) if !text.trim().is_empty()));
         let mut out = String::with_capacity(self.max_bytes);
         if let Some(first) = headers.next() {
-            push_header(&mut out, first.text(), each);
+            push_header(&mut out, first.text(), each, line_end);
         }
-        end_line(&mut out);
+        end_line(&mut out, line_end);
         out.push_str(&between);
         if let Some(last) = headers.next_back() {
-            push_header(&mut out, last.text(), each);
+            push_header(&mut out, last.text(), each, line_end);
         }
         out
     }
@@ -134,26 +135,26 @@ impl TruncateStack {
 }
 
 /// Every header, of each at most `header` bytes, and of every run of frames the outer `frames`; `None` past `max` bytes.
-fn render(parts: &[Part<'_>], header: usize, frames: usize, max: usize) -> Option<String> {
+fn render(parts: &[Part<'_>], header: usize, frames: usize, max: usize, line: &str) -> Option<String> {
     let mut out = String::with_capacity(max);
     for part in parts {
         match part {
-            Part::Header(text) => push_header(&mut out, text, header),
+            Part::Header(text) => push_header(&mut out, text, header, line),
             Part::Frames(list) if list.len() <= frames + 1 && frames > 0 => {
-                push_frames(&mut out, list);
+                push_frames(&mut out, list, line);
             }
             Part::Frames(list) => {
                 // The most recent call is the one to keep when there is room for one: the last in Python, else the first.
-                let recent_last = list.first().is_some_and(|frame| frame.text.trim_start().starts_with("File \""));
+                let recent_last = list.first().is_some_and(|frame| inner(frame.text).trim_start().starts_with("File \""));
                 let (few, many) = (frames / 2, frames.div_ceil(2));
                 let (head, tail) = if recent_last { (few, many) } else { (many, few) };
                 let middle = &list[head..list.len() - tail];
-                push_frames(&mut out, &list[..head]);
-                end_line(&mut out);
+                push_frames(&mut out, &list[..head], line);
+                end_line(&mut out, line);
                 let indent = indent(middle.first().map_or("", |frame| frame.text));
                 let omitted: u64 = middle.iter().map(|frame| frame.weight).sum();
-                let _ = writeln!(out, "{indent}… {omitted} frames omitted …");
-                push_frames(&mut out, &list[list.len() - tail..]);
+                let _ = write!(out, "{indent}… {omitted} frames omitted …{line}");
+                push_frames(&mut out, &list[list.len() - tail..], line);
             }
         }
         if out.len() > max {
@@ -161,45 +162,48 @@ fn render(parts: &[Part<'_>], header: usize, frames: usize, max: usize) -> Optio
         }
     }
     // A trace without a line end keeps having none.
-    if parts.last().is_some_and(|part| !part.text().ends_with('\n')) && out.ends_with('\n') {
-        out.pop();
+    if parts.last().is_some_and(|part| !part.text().ends_with(line)) && out.ends_with(line) {
+        out.truncate(out.len() - line.len());
     }
     Some(out)
 }
 
 /// The text, or its head and `…`; a line end stays.
-fn push_header(out: &mut String, text: &str, limit: usize) {
+fn push_header(out: &mut String, text: &str, limit: usize, line: &str) {
     if text.len() <= limit {
         out.push_str(text);
         return;
     }
-    out.push_str(&text[..mark::floor(text, limit.saturating_sub(ELLIPSIS.len() + 1))]);
+    out.push_str(&text[..mark::floor(text, limit.saturating_sub(ELLIPSIS.len() + line.len()))]);
     out.push_str(ELLIPSIS);
-    if text.ends_with('\n') {
-        out.push('\n');
+    if text.ends_with(line) {
+        out.push_str(line);
     }
 }
 
-fn push_frames(out: &mut String, frames: &[Frame<'_>]) {
+fn push_frames(out: &mut String, frames: &[Frame<'_>], line: &str) {
     for frame in frames {
         out.push_str(frame.text);
         if frame.repeats > 0 {
-            end_line(out);
+            end_line(out, line);
             // The calls of the text are part of the weight: as many of them as of each repeat.
             let repeated = frame.weight / (frame.repeats + 1) * frame.repeats;
-            let _ = writeln!(out, "{}… {repeated} frames repeated …", indent(frame.text));
+            let _ = write!(out, "{}… {repeated} frames repeated …{line}", indent(frame.text));
         }
     }
 }
 
-/// The blanks that a line begins with.
+/// What a line begins with, up to its text: blanks, the `|` of an exception group, an escaped tab.
 fn indent(text: &str) -> &str {
-    &text[..text.bytes().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count()]
+    if text.starts_with("\\t") {
+        return "\\t";
+    }
+    &text[..text.bytes().take(16).take_while(|byte| matches!(byte, b' ' | b'\t' | b'|')).count()]
 }
 
-fn end_line(out: &mut String) {
-    if !out.is_empty() && !out.ends_with('\n') {
-        out.push('\n');
+fn end_line(out: &mut String, line: &str) {
+    if !out.is_empty() && !out.ends_with(line) {
+        out.push_str(line);
     }
 }
 

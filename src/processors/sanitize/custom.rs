@@ -104,11 +104,17 @@ impl TryFrom<String> for Pattern {
     fn try_from(pattern: String) -> Result<Pattern, String> {
         let compiled = RegexBuilder::new(&pattern).size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES).build();
         let regex = compiled.map_err(|error| format!("expected a regular expression: {error}"))?;
+        whole(&regex).map_err(|error| format!("expected a regular expression that can stand in a group: {error}"))?;
         if regex.is_match("") {
             return Err(format!("expected an expression that matches something, and `{pattern}` matches nothing as well"));
         }
         Ok(Pattern(regex))
     }
+}
+
+/// The expression as one that matches a text from its first byte to its last.
+fn whole(regex: &Regex) -> Result<Regex, regex::Error> {
+    Regex::new(&format!(r"\A(?:{})\z", regex.as_str()))
 }
 
 impl From<Pattern> for String {
@@ -149,9 +155,8 @@ pub(super) struct Allowed(Vec<Regex>);
 
 impl Allowed {
     pub(super) fn new(patterns: &[Pattern]) -> Allowed {
-        // Such a group around an expression that is valid is valid.
-        let whole = |pattern: &Pattern| Regex::new(&format!(r"\A(?:{})\z", pattern.0.as_str())).ok();
-        Allowed(patterns.iter().filter_map(whole).collect())
+        // Every pattern was tried so when it was read.
+        Allowed(patterns.iter().filter_map(|pattern| whole(&pattern.0).ok()).collect())
     }
 
     pub(super) fn holds(&self, found: &str) -> bool {

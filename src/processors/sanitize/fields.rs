@@ -5,11 +5,14 @@
 
 use std::ops::Range;
 
+use super::mark;
 use super::scan::{Alphabet, Scan};
-use super::validate::{placeholder, prose};
+use super::validate::{placeholder, prose, reference};
 
 /// Names and quoted values are read this far, in bytes.
 const MAX_NAME: usize = 40;
+/// Texts of a list that are looked at.
+const MAX_ELEMENTS: usize = 32;
 pub(super) const MAX_QUOTED: usize = 4096;
 /// Brackets and escapes inside a value without quotes are looked for this far.
 const MAX_BALANCED: usize = 256;
@@ -20,6 +23,18 @@ struct Field {
     quoted: bool,
     /// After `: ` and without quotes, where a sentence could go on as well.
     prose: bool,
+    sign: Sign,
+}
+
+/// What stands between a name and its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    Equals,
+    Colon,
+    /// `("name", "value")`
+    Comma,
+    /// A tag of XML, the empty line of a form, `"value":` behind the name, an option of a command line.
+    Other,
 }
 
 /// Endings that make a name the name of a file: `PasswordEncoder.java:42` is a position.
@@ -71,6 +86,40 @@ const ABOUT: &[&str] = &[
     "input",
     "validator",
     "reset",
+    "endpoint",
+    "start",
+    "end",
+    "time",
+    "timeout",
+    "latency",
+    "method",
+    "user",
+    "username",
+    "sock",
+    "socket",
+    "host",
+    "port",
+    "addr",
+    "address",
+    "service",
+    "date",
+    "duration",
+    "role",
+    "scope",
+    "mode",
+    "model",
+    "domain",
+    "issuer",
+    "audience",
+    "algorithm",
+    "alg",
+    "usage",
+    "used",
+    "remaining",
+    "created",
+    "updated",
+    "changed",
+    "state",
 ];
 
 impl Scan<'_> {
@@ -79,27 +128,98 @@ impl Scan<'_> {
         let name_end = self.name_end(keyword)?;
         let closed = self.skip_closers(name_end);
         let blank = self.skip_blanks(closed);
-        let (after, colon) = self.separator(keyword, closed, blank)?;
-        let start = self.skip_wrapping(after);
-        let (start, quote) = self.opener(start);
-        if let Some((quote, escapes)) = quote {
-            return self.quoted(start, quote, escapes).map(|value| Field { value, quoted: true, prose: false });
-        }
-        let spaced = start > after;
-        if colon && matches!(self.byte(start), Some(b'{' | b'[' | b'(')) {
+        let (after, sign) = self.separator(keyword, name_end, closed, blank)?;
+        if is_about(&self.text[keyword.end..name_end]) {
             return None;
         }
-        let value = start..self.unquoted_end(start);
+        let start = self.skip_wrapping(after);
+        let spaced = start > after;
+        let colon = sign == Sign::Colon;
+        if sign != Sign::Comma && self.byte(start) == Some(b'[') && !self.starts_with(start, mark::OPEN) {
+            return self.elements(start).map(|value| Field { value, quoted: true, prose: false, sign });
+        }
+        let (start, quote) = self.opener(start);
+        if let Some((quote, escapes)) = quote {
+            return self.quoted(start, quote, escapes).map(|value| Field { value, quoted: true, prose: false, sign });
+        }
+        if colon && matches!(self.byte(start), Some(b'{' | b'[' | b'(')) {
+            return self.inner_value(start).map(|value| Field { value, quoted: true, prose: false, sign });
+        }
+        let mut value = start..self.unquoted_end(start);
+        if sign == Sign::Equals && start == after && self.is_environment(keyword.start, name_end) {
+            value.end = value.end.max(self.line_of_environment(start));
+        }
         // `arn:aws:…:secret:name` is a path, and `{password:p}` is code.
         let path = self.before(keyword.start) == Some(b':');
         let code = value.len() <= 2 && self.bytes[value.clone()].iter().all(u8::is_ascii_alphabetic);
         let other = colon && !spaced && (path || code);
-        (!value.is_empty() && !other).then_some(Field { value, quoted: false, prose: colon && spaced })
+        (!value.is_empty() && !other).then_some(Field { value, quoted: false, prose: colon && spaced, sign })
+    }
+
+    /// The quoted texts of a list, from the first to the last: `["a", "b"]`. A text with a space in it is a message about the field.
+    fn elements(&mut self, open: usize) -> Option<Range<usize>> {
+        let mut at = self.skip_blanks(open + 1);
+        let mut found: Option<Range<usize>> = None;
+        for _ in 0..MAX_ELEMENTS {
+            let (start, Some((quote, escapes))) = self.opener(at) else { break };
+            let element = self.quoted(start, quote, escapes)?;
+            if self.text[element.clone()].contains(' ') {
+                return None;
+            }
+            at = element.end + escapes + 1;
+            found = Some(found.map_or(element.start, |known| known.start)..element.end);
+            let comma = self.skip_blanks(at);
+            if self.byte(comma) != Some(b',') {
+                break;
+            }
+            at = self.skip_blanks(comma + 1);
+        }
+        found
+    }
+
+    /// The value in `{"value":"…"}`.
+    fn inner_value(&mut self, open: usize) -> Option<Range<usize>> {
+        let name = self.skip_closers(self.skip_blanks(open + 1));
+        if !self.starts_with_any_case(name, "value") {
+            return None;
+        }
+        let closed = self.skip_closers(name + 5);
+        let colon = self.skip_blanks(closed);
+        let (start, quote) = self.opener(self.skip_blanks(colon + 1));
+        let (quote, escapes) = quote.filter(|_| self.byte(colon) == Some(b':'))?;
+        self.quoted(start, quote, escapes)
+    }
+
+    /// Whether the name around `at` is that of a variable in capitals at the begin of its line.
+    fn is_environment(&self, at: usize, name_end: usize) -> bool {
+        let low = at.saturating_sub(MAX_NAME);
+        let back = &self.bytes[low..at];
+        let name = back.iter().rposition(|&byte| !Alphabet::Word.has(byte)).map_or(0, |at| at + 1);
+        let begins = low + name == 0 || back[..name].ends_with(b"\n") || back[..name].ends_with(b"export ");
+        begins && !self.bytes[low + name..name_end].iter().any(u8::is_ascii_lowercase)
+    }
+
+    /// Where the value of such a variable ends: at the end of the line, if there is no space before it.
+    fn line_of_environment(&self, start: usize) -> usize {
+        let rest = &self.bytes[start..self.bytes.len().min(start + MAX_QUOTED)];
+        let length =
+            rest.iter().position(|&byte| byte <= b' ' || matches!(byte, b'"' | b'\'' | b'`' | b'\\')).unwrap_or(rest.len());
+        let ends = matches!(self.byte(start + length), None | Some(b'\n' | b'\r'));
+        let dropped =
+            rest[..length].iter().rev().take_while(|byte| matches!(byte, b';' | b',' | b'.' | b':' | b'?' | b')')).count();
+        if ends { start + length - dropped } else { start }
     }
 
     /// Skips blanks, and what languages write around a value: `Some(` of Rust, `string(7)` on a line of its own of PHP.
     fn skip_wrapping(&self, from: usize) -> usize {
         let start = self.skip_blanks(from);
+        if matches!(self.byte(start), Some(b'|' | b'>')) {
+            // A block of YAML: the value stands on the next line.
+            let sign = start + 1 + usize::from(matches!(self.byte(start + 1), Some(b'-' | b'+')));
+            if self.byte(sign) == Some(b'\n') {
+                return self.skip_blanks(sign + 1);
+            }
+        }
         let line = start + self.bytes.get(start..).unwrap_or_default().iter().take(2).take_while(|&&byte| byte == b'\\').count();
         let next = match self.byte(line) {
             Some(b'\n') if line == start => self.skip_blanks(start + 1),
@@ -115,25 +235,22 @@ impl Scan<'_> {
         start + if self.starts_with(start, "Some(") { 5 } else { 0 }
     }
 
-    /// Where the name that holds the keyword ends; `None` if the keyword is only part of another word, or the name is about the secret.
+    /// Where the name that holds the keyword ends; `None` if the keyword is only part of another word.
     fn name_end(&mut self, keyword: &Range<usize>) -> Option<usize> {
         let last = self.before(keyword.end)?;
         let next = self.byte(keyword.end);
         let goes_on =
             next.is_some_and(|next| next.is_ascii_alphabetic() && next.is_ascii_uppercase() == last.is_ascii_uppercase());
-        if goes_on && last.is_ascii_alphabetic() {
+        let plural =
+            matches!(next, Some(b's' | b'S')) && !self.byte(keyword.end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if goes_on && last.is_ascii_alphabetic() && !plural {
             return None;
         }
         let end = self.run(Alphabet::Dotted, keyword.end);
         if end - keyword.end > MAX_NAME {
             return None;
         }
-        let rest = self.text[keyword.end..end].trim_end_matches('.');
-        let last_part = rest.rsplit(['_', '-', '.']).next().unwrap_or_default();
-        let camel = last_part.rfind(|c: char| c.is_ascii_uppercase()).map_or(last_part, |at| &last_part[at..]);
-        let about = |part: &str| ABOUT.iter().any(|word| word.eq_ignore_ascii_case(part));
-        let file = rest.contains('.') && FILES.contains(&last_part);
-        (!about(last_part) && !about(camel) && !file).then_some(end)
+        Some(end)
     }
 
     /// Quotes, backslashes and brackets that end a name.
@@ -142,30 +259,90 @@ impl Scan<'_> {
         from + rest.iter().take(16).take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']')).count()
     }
 
-    /// Where the separator ends, and whether it is a colon.
-    pub(super) fn separator(&self, keyword: &Range<usize>, closed: usize, blank: usize) -> Option<(usize, bool)> {
-        for (sign, colon) in [("=>", false), (":=", false), ("=", false), (":", true), ("%3D", false), ("%3A", true)] {
-            if self.starts_with_any_case(blank, sign) {
-                let end = blank + sign.len();
-                // `==` compares and `::` is a path.
-                let doubled = sign.len() == 1 && self.byte(end) == self.byte(blank);
-                return (!doubled).then_some((end, colon));
+    /// Where what separates the name from its value ends, and what it is.
+    pub(super) fn separator(
+        &self,
+        keyword: &Range<usize>,
+        name_end: usize,
+        closed: usize,
+        blank: usize,
+    ) -> Option<(usize, Sign)> {
+        match self.byte(blank)? {
+            b'=' | b':' | b'%' => self.sign(blank),
+            b',' | b'\n' | b'\r' | b'\\' | b'>' => self.far_value(keyword, name_end, closed, blank),
+            _ if blank > closed => self.far_value(keyword, name_end, closed, blank),
+            _ => None,
+        }
+    }
+
+    fn sign(&self, at: usize) -> Option<(usize, Sign)> {
+        let signs = [
+            ("=>", Sign::Equals),
+            (":=", Sign::Equals),
+            ("=", Sign::Equals),
+            (":", Sign::Colon),
+            ("%3D", Sign::Equals),
+            ("%3A", Sign::Colon),
+        ];
+        let (text, sign) = signs.into_iter().find(|(text, _)| self.starts_with_any_case(at, text))?;
+        let end = at + text.len();
+        // `==` compares and `::` is a path.
+        let doubled = text.len() == 1 && self.byte(end) == self.byte(at);
+        (!doubled).then_some((end, sign))
+    }
+
+    /// A value that is not right behind its name.
+    fn far_value(&self, keyword: &Range<usize>, name_end: usize, closed: usize, blank: usize) -> Option<(usize, Sign)> {
+        let quoted = closed > name_end;
+        if let Some(end) = self.value_name(closed) {
+            return Some((end, Sign::Other));
+        }
+        if quoted && self.byte(blank) == Some(b',') {
+            let next = self.skip_blanks(blank + 1);
+            return self.opener(next).1.map(|_| (next, Sign::Comma));
+        }
+        let form = self.bytes[..keyword.start].iter().rposition(|&byte| !Alphabet::Url.has(byte));
+        let form = form.is_some_and(|at| self.bytes[..=at].ends_with(b"name=\""));
+        for line in ["\r\n\r\n", "\n\n", "\\r\\n\\r\\n"] {
+            if form && quoted && self.starts_with(closed, line) {
+                return Some((closed + line.len(), Sign::Other));
             }
         }
-        // `<add key="Password" value="…"/>`
-        let attribute = closed > keyword.end && blank > closed && self.starts_with_any_case(blank, "value=");
-        if attribute {
-            return Some((blank + 6, false));
-        }
         let opened = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
-        let begin = opened.iter().rposition(|&byte| !Alphabet::Url.has(byte));
+        let begin = opened.iter().rposition(|&byte| !Alphabet::Dotted.has(byte) && byte != b':');
         // `\n` before a name is an escaped line end.
         let escape = begin.filter(|&at| opened[at] == b'\\' && matches!(opened.get(at + 1), Some(b'n' | b'r' | b't')));
         let begin = escape.map_or(begin, |at| Some(at + 1));
-        let element = self.byte(closed) == Some(b'>') && begin.is_some_and(|at| opened[at] == b'<');
+        let element = begin.is_some_and(|at| opened[at] == b'<');
+        if self.byte(closed) == Some(b'>') {
+            // `<password>…`, `<property name="password">…`
+            let before = begin.map_or(&opened[..0], |at| &opened[..at]);
+            let attribute = quoted && before.iter().rev().find(|byte| **byte != b'\\') == Some(&b'=');
+            return (element || attribute).then_some((closed + 1, Sign::Other));
+        }
+        if element && blank > closed {
+            let rest = &self.bytes[blank..self.bytes.len().min(blank + MAX_BALANCED)];
+            let end = rest.iter().position(|&byte| matches!(byte, b'>' | b'<' | b'\n'))?;
+            return (rest[end] == b'>').then_some((blank + end + 1, Sign::Other));
+        }
         let name = begin.map_or(opened, |at| &opened[at + 1..]);
         let flag = blank == closed + 1 && (name.starts_with(b"--") || (name.is_empty() && opened.ends_with(b"--")));
-        if element { Some((closed + 1, false)) } else { flag.then_some((blank, false)) }
+        flag.then_some((blank, Sign::Other))
+    }
+
+    /// Behind a name: `","value":`, the same in YAML, or ` value=` of an attribute; where it ends.
+    fn value_name(&self, closed: usize) -> Option<usize> {
+        let rest = self.bytes.get(closed..)?;
+        let gap = rest
+            .iter()
+            .take(24)
+            .take_while(|byte| matches!(byte, b',' | b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'\'' | b'\\'))
+            .count();
+        if gap == 0 || !self.starts_with_any_case(closed + gap, "value") {
+            return None;
+        }
+        let end = self.skip_blanks(self.skip_closers(closed + gap + 5));
+        matches!(self.byte(end), Some(b':' | b'=')).then_some(end + 1)
     }
 
     /// The quote at `from`, with the number of backslashes before it and a letter of a language's string prefix.
@@ -184,9 +361,16 @@ impl Scan<'_> {
     pub(super) fn quoted(&mut self, start: usize, quote: u8, escapes: usize) -> Option<Range<usize>> {
         let rest = self.bytes.get(start..)?;
         let mut backslashes = 0;
+        let mut skipped = None;
         let mut end = None;
         for (offset, &byte) in rest.iter().take(MAX_QUOTED).enumerate() {
             let closes = byte == quote && if escapes == 0 { backslashes % 2 == 0 } else { backslashes == escapes };
+            // `''` within a text of SQL is one quote.
+            let doubled = escapes == 0 && quote == b'\'' && offset > 0 && rest.get(offset + 1) == Some(&quote);
+            if closes && (doubled || skipped == Some(offset)) {
+                skipped = if skipped == Some(offset) { None } else { Some(offset + 1) };
+                continue;
+            }
             if closes || byte == b'\n' {
                 let drop = if closes { escapes } else { 0 };
                 end = Some(start + offset - drop.min(offset));
@@ -237,9 +421,55 @@ impl Scan<'_> {
     fn value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
         let field = self.field(keyword)?;
         let text = &self.text[field.value.clone()];
-        let sentence = field.prose && prose(text);
-        (!sentence && !placeholder(if field.quoted { text.trim() } else { text })).then_some(field.value)
+        if field.quoted {
+            let other = field.sign == Sign::Comma && !is_second_of_two(self, keyword, &field.value);
+            return (!other && !placeholder(text.trim())).then_some(field.value);
+        }
+        let behind = &self.text[field.value.end..];
+        let goes_on = behind.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+        let sentence = field.prose && (prose(text) || (goes_on && is_word(text)) || is_resource(text));
+        // `password= user=jane` has none, and `password = request.form["x"]` is code.
+        let next = self.text[keyword.end..field.value.start].ends_with("= ") && text.contains('=');
+        let assigned = self.text[keyword.end..field.value.start].ends_with(" = ") && is_variable(text);
+        let code = assigned || reference(text, behind);
+        (!sentence && !next && !code && !placeholder(text)).then_some(field.value)
     }
+}
+
+/// `hashed_password`
+fn is_variable(text: &str) -> bool {
+    let name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    name && ["_password", "_secret", "_token", "_key", "_pwd"].iter().any(|ending| text.ends_with(ending))
+}
+
+/// Letters, also with a dash between, or a number: what a sentence is made of.
+fn is_word(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphabetic() || matches!(c, '-' | '\'' | '’')) || text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The name of a secret that is kept elsewhere, as Kubernetes has them: `redis-auth`, `kubernetes.io/tls`.
+fn is_resource(text: &str) -> bool {
+    text.contains(['-', '/']) && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'.' | b'/'))
+}
+
+/// Whether a name and its value are all of a list, as in `("password", "x1")`, and the value is no name as well.
+fn is_second_of_two(scan: &Scan<'_>, keyword: &Range<usize>, value: &Range<usize>) -> bool {
+    let back = &scan.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
+    let name = back.iter().rposition(|&byte| !Alphabet::Dotted.has(byte)).map_or(0, |at| at + 1);
+    let before = back[..name].iter().rev().find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b'b' | b' '));
+    let behind = scan.bytes[value.end..].iter().take(8).find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b' '));
+    let list = matches!(before, Some(b'(' | b'[')) && matches!(behind, Some(b')' | b']'));
+    list && scan.bytes[value.clone()].iter().any(|byte| !byte.is_ascii_lowercase() && !matches!(byte, b'_' | b'-' | b'.' | b' '))
+}
+
+/// Whether the rest of a name says that it is about the secret, or the name of a file.
+fn is_about(rest: &str) -> bool {
+    let rest = rest.trim_end_matches('.');
+    let last_part = rest.rsplit(['_', '-', '.']).next().unwrap_or_default();
+    let camel = last_part.rfind(|c: char| c.is_ascii_uppercase()).map_or(last_part, |at| &last_part[at..]);
+    let about = |part: &str| ABOUT.iter().any(|word| word.eq_ignore_ascii_case(part));
+    let file = rest.contains('.') && FILES.contains(&last_part);
+    !rest.is_empty() && (about(last_part) || about(camel) || file)
 }
 
 /// A password-like name takes any value that is no placeholder and begins no sentence.
@@ -255,13 +485,24 @@ pub(super) fn whole_word(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<R
             && before.is_ascii_uppercase() == head.is_ascii_uppercase()
             && !scan.starts_word(keyword.start)
     });
-    let public = scan.text[..keyword.start].trim_end_matches(['_', '-', ' ']);
-    if joined
-        || public.len().checked_sub(6).and_then(|at| public.get(at..)).is_some_and(|word| word.eq_ignore_ascii_case("public"))
-    {
-        return None;
-    }
-    scan.value(&keyword)
+    if joined { None } else { not_public(scan, keyword) }
+}
+
+/// The value of a name that is not that of something public: `public_key`, `PublicKeyToken`.
+pub(super) fn not_public(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let before = scan.text[..keyword.start].trim_end_matches(['_', '-', ' ']);
+    let ends = |name: &str| {
+        before.len().checked_sub(name.len()).and_then(|at| before.get(at..)).is_some_and(|word| word.eq_ignore_ascii_case(name))
+    };
+    if ends("public") || ends("publickey") { None } else { scan.value(&keyword) }
+}
+
+/// The directory in `PWD` is no password.
+pub(super) fn working_directory_or_password(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    let value = scan.value(&keyword)?;
+    let text = &scan.text[value.clone()];
+    let drive = text.as_bytes().get(1..3).is_some_and(|two| matches!(two, b":\\" | b":/"));
+    (!text.starts_with(['/', '~']) && !drive).then_some(value)
 }
 
 /// The value of a query or fragment parameter whose name ends with the keyword; the name stays.

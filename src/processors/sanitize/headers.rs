@@ -40,11 +40,7 @@ pub(super) fn authorization(scan: &mut Scan<'_>, keyword: Range<usize>) -> Optio
     } else if known(ONE_TOKEN) {
         gap..scan.unquoted_end(gap)
     } else {
-        let end = scan.unquoted_end(value.start);
-        if !tokenish(&scan.text[value.start..end]) && end - value.start < 20 {
-            return None;
-        }
-        value.start..end
+        scan.own_credentials(&value, gap)?
     };
     (!found.is_empty() && !placeholder(&scan.text[found.clone()])).then_some(found)
 }
@@ -62,39 +58,125 @@ pub(super) fn after_scheme(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option
     Some(start..end)
 }
 
-/// `name=value; name=value` behind `Cookie` or `Set-Cookie` (RFC 6265), to its last pair or attribute.
+/// Attributes of a cookie (RFC 6265, 4.1.1), which are no cookies.
+const ATTRIBUTES: &[&str] = &["path", "domain", "max-age", "expires", "samesite", "secure", "httponly", "version", "priority"];
+const MAX_COOKIES: usize = 64;
+
+/// `name=value; name=value` behind `Cookie` or `Set-Cookie` (RFC 6265), to its last pair or attribute; in a list, to that of its last text.
 pub(super) fn cookie(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let value = scan.header_value(&keyword)?;
-    let mut at = value.start;
-    let mut end = None;
-    for _ in 0..64 {
-        let name_end = scan.run(Alphabet::Dotted, at);
-        if name_end == at {
+    let closed = scan.skip_closers(keyword.end);
+    let blank = scan.skip_blanks(closed);
+    let (after, _) = scan.separator(&keyword, keyword.end, closed, blank)?;
+    let mut at = scan.skip_blanks(after);
+    let list = scan.byte(at) == Some(b'[') && !scan.starts_with(at, mark::OPEN);
+    at = if list { scan.skip_blanks(at + 1) } else { at };
+    let mut found: Option<Range<usize>> = None;
+    for _ in 0..MAX_COOKIES {
+        let (start, quote) = scan.opener(at);
+        let limit = match quote {
+            Some((quote, escapes)) => {
+                let value = scan.quoted(start, quote, escapes)?;
+                at = value.end + escapes + 1;
+                value.end
+            }
+            None => scan.bytes.len(),
+        };
+        let Some(end) = scan.cookies(start, limit) else { break };
+        found = Some(found.map_or(start, |known| known.start)..end);
+        let comma = scan.skip_blanks(at);
+        if !list || quote.is_none() || scan.byte(comma) != Some(b',') {
             break;
         }
-        let pair = scan.byte(name_end) == Some(b'=');
-        if !pair && end.is_none() {
-            break;
-        }
-        let pair_end = if pair { scan.unquoted_end(name_end + 1) } else { name_end };
-        end = Some(pair_end);
-        if scan.byte(pair_end) != Some(b';') {
-            break;
-        }
-        at = scan.skip_blanks(pair_end + 1);
+        at = scan.skip_blanks(comma + 1);
     }
-    end.map(|end| value.start..end)
+    found
 }
 
 impl Scan<'_> {
+    /// Where the pairs that begin at `start` end, before `limit`; `None` where no pair begins.
+    fn cookies(&mut self, start: usize, limit: usize) -> Option<usize> {
+        let mut at = start;
+        let mut end = None;
+        for _ in 0..MAX_COOKIES {
+            let name_end = self.run(Alphabet::Dotted, at).min(limit);
+            let name = self.text.get(at..name_end).unwrap_or_default();
+            let attribute = ATTRIBUTES.iter().any(|attribute| attribute.eq_ignore_ascii_case(name));
+            let pair = self.byte(name_end) == Some(b'=') && name_end < limit;
+            if name.is_empty() || !(pair && !attribute || end.is_some()) {
+                break;
+            }
+            let pair_end = if pair { self.cookie_end(name_end + 1, limit) } else { name_end };
+            end = Some(pair_end);
+            // `, name=` goes on as well: several headers that were joined.
+            let comma = self.before(pair_end) == Some(b',');
+            if self.byte(pair_end) != Some(b';') && !comma {
+                break;
+            }
+            at = self.skip_blanks(pair_end + usize::from(!comma));
+        }
+        let mut end = end?;
+        while end > start && matches!(self.bytes[end - 1], b',' | b'.' | b':' | b'?' | b')' | b']' | b'}' | b'>') {
+            end -= 1;
+        }
+        (end > start).then_some(end)
+    }
+
+    /// A value goes on to its `;`, whatever it is made of, but no further than a space outside quotes or a quote that closes what the header
+    /// stands in.
+    fn cookie_end(&self, start: usize, limit: usize) -> usize {
+        let rest = &self.bytes[start..limit.min(start + MAX_QUOTED)];
+        let quoted = rest.first() == Some(&b'"');
+        let mut inside = false;
+        for (offset, &byte) in rest.iter().enumerate() {
+            let escaped = byte == b'\\' && matches!(rest.get(offset + 1), Some(b'n' | b'r' | b'"' | b'\'' | b'u' | b'\\'));
+            let ends = match byte {
+                b'"' if quoted => {
+                    inside = !inside;
+                    false
+                }
+                b'"' | b'\'' | b'`' => !self.cookie_goes_on(start + offset, limit),
+                b' ' | b'\t' | b';' => !inside,
+                b'\n' | b'\r' => true,
+                _ => escaped,
+            };
+            if ends {
+                return start + offset;
+            }
+        }
+        self.text.floor_char_boundary(start + rest.len())
+    }
+
+    /// Whether a quote stands within a value: a `;` comes before the next space.
+    fn cookie_goes_on(&self, at: usize, limit: usize) -> bool {
+        let rest = &self.bytes[at..limit.min(at + 64)];
+        rest.iter().find(|byte| matches!(byte, b';' | b' ' | b'\n' | b'\r' | b'\\')).is_some_and(|&byte| byte == b';')
+    }
+
+    /// Credentials without a scheme that is known: the value itself, or what stands behind a word.
+    fn own_credentials(&mut self, value: &Range<usize>, gap: usize) -> Option<Range<usize>> {
+        let end = self.unquoted_end(value.start);
+        let word = &self.text[value.start..end];
+        let alone = self.text.get(end..value.end).unwrap_or_default().trim().is_empty();
+        let letters = word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+        if (tokenish(word) && (alone || word.len() >= 16)) || (word.len() >= 20 && !letters) {
+            return Some(value.start..end);
+        }
+        let next = self.unquoted_end(gap);
+        let text = self.text.get(gap..next).unwrap_or_default();
+        let parameters = text.split_once('=').is_some_and(|(_, value)| value.len() >= 8);
+        let fits = gap > value.start && (parameters || (tokenish(text) && text.len() >= 16));
+        fits.then_some(gap..if parameters { value.end.max(next) } else { next })
+    }
+
     /// The value of a header, to its closing quote or the end of the line.
     fn header_value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
         let name_end = keyword.end;
         let closed = self.skip_closers(name_end);
         let blank = self.skip_blanks(closed);
-        let (after, _) = self.separator(keyword, closed, blank)?;
+        let (after, _) = self.separator(keyword, name_end, closed, blank)?;
         let start = self.skip_blanks(after);
-        let start = start + usize::from(self.byte(start) == Some(b'[') && !self.starts_with(start, mark::OPEN));
+        let list = self.byte(start) == Some(b'[') && !self.starts_with(start, mark::OPEN);
+        let start = if list { self.skip_blanks(start + 1) } else { start };
         let (start, quote) = self.opener(start);
         if let Some((quote, escapes)) = quote {
             return self.quoted(start, quote, escapes);

@@ -31,9 +31,11 @@ pub(super) enum Alphabet {
     Authority = 1 << 9,
     /// `0-9`
     Digit = 1 << 10,
+    /// Url, `+ / = %`: base64 of either kind, also percent-encoded
+    AnyBase64 = 1 << 11,
 }
 
-const ALPHABETS: usize = 11;
+const ALPHABETS: usize = 12;
 
 static CLASSES: [u16; 256] = {
     let mut table = [0; 256];
@@ -68,6 +70,7 @@ const fn classes(byte: u8) -> u16 {
         | bit(byte.is_ascii_hexdigit(), Alphabet::Hex)
         | bit(open && !matches!(byte, b'/' | b'?' | b'#' | b'\\'), Alphabet::Authority)
         | bit(byte.is_ascii_digit(), Alphabet::Digit)
+        | bit(url || matches!(byte, b'+' | b'/' | b'=' | b'%'), Alphabet::AnyBase64)
 }
 
 impl Alphabet {

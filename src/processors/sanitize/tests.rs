@@ -4,7 +4,7 @@ use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use base64::Engine as _;
 
 use super::rules::{Find, all};
-use super::scan::Scan;
+use super::scan::{Alphabet, Scan};
 use super::*;
 use crate::signals::points::{OwnedPoint, OwnedScope, OwnedValue};
 use crate::signals::{MetricKind, Timestamp};
@@ -143,7 +143,7 @@ fn every_example_of_a_rule_is_found_and_only_the_secret_goes() {
 fn no_counterexample_of_a_rule_is_found_by_it() {
     let mut wrong = Vec::new();
     for rule in all() {
-        let words = Words::new(|other| other.id == rule.id, &Arc::from([]), Allowed::default());
+        let words = Words::new(Mode::Text, |other| other.id == rule.id, &Arc::from([]), Allowed::default());
         for template in rule.kept {
             for seed in 0..20 {
                 let sent = Noise(seed).fill(template);
@@ -193,8 +193,11 @@ const TOKENS: &[&str] = &[
 #[test]
 fn a_token_goes_whatever_follows_it_and_wherever_it_stands() {
     let sanitizer = sanitizer();
-    let followers =
-        ["", " ", ",", ")", "&", "}", ">", "]", ".", "|", ":", "?", ";", "\"", "'", "\n", "\\n", "%26", "<", "!", ". Then", "é"];
+    // Every character that is part of no token, and what languages write behind a value.
+    let ascii = (' '..='~').filter(|&c| !Alphabet::Url.has(c as u8)).map(String::from);
+    let others = ["", "\n", "\r\n", "\t", "\\n", "\\\"", "%26", "&amp;", "<br>", ". Then", "é", "…", "\u{a0}", "\u{1b}[0m"]
+        .map(str::to_owned);
+    let followers: Vec<String> = ascii.chain(others).collect();
     let contexts = [
         "@",
         "error: @",
@@ -211,18 +214,21 @@ fn a_token_goes_whatever_follows_it_and_wherever_it_stands() {
         "(@",
         "é@",
     ];
+    let mut count = 0;
     for (seed, template) in TOKENS.iter().enumerate() {
         let token = Noise(seed as u64).fill(template);
         for context in contexts {
-            for follower in followers {
+            for follower in &followers {
                 let sent = context.replace('@', &format!("{token}{follower}"));
                 let clean = sanitizer.clean(&sent, Mode::Text);
                 let body = &token[token.len() - 12..];
                 assert!(!clean.text.contains(body), "{template} in {context} before {follower:?}: {}", clean.text);
                 assert!(clean.redactions >= 1);
+                count += 1;
             }
         }
     }
+    println!("{count} cases: {} tokens, {} contexts, {} followers", TOKENS.len(), contexts.len(), followers.len());
 }
 
 #[test]
@@ -337,6 +343,32 @@ fn a_mark_is_no_name_of_what_follows_it_and_hides_nothing() {
     ] {
         assert_eq!(sanitizer().clean(text, Mode::Text).text, expected);
     }
+}
+
+#[test]
+fn what_is_escaped_or_written_on_the_next_line_is_found_where_it_stands() {
+    for (text, expected) in [
+        ("{\\u0022password\\u0022:\\u0022x1\\u0022}", "{\\u0022password\\u0022:\\u0022[redacted:password]\\u0022}"),
+        ("password\\u003dx1\\u0026n=1", "password\\u003d[redacted:password]\\u0026n=1"),
+        ("&quot;password&quot;:&quot;x1&quot;", "&quot;password&quot;:&quot;[redacted:password]&quot;"),
+        ("- name: DB_PASSWORD\n  value: x1\n", "- name: DB_PASSWORD\n  value: [redacted:password]\n"),
+        ("password: |\n  x1\nuser: a", "password: |\n  [redacted:password]\nuser: a"),
+        ("name=\"password\"\r\n\r\nx1\r\n--", "name=\"password\"\r\n\r\n[redacted:password]\r\n--"),
+        ("a jane\\u0040example.com b", "a [redacted:email] b"),
+        ("to jürgen.x@müller.de now", "to [redacted:email] now"),
+    ] {
+        assert_eq!(sanitizer().clean(text, Mode::Text).text, expected);
+    }
+    let key = Noise(4).fill("AccountKey=<b40>\\u002B<b43>==;x=1");
+    assert_eq!(sanitizer().clean(&key, Mode::Text).text, "AccountKey=[redacted:azure-key];x=1");
+}
+
+#[test]
+fn a_find_of_the_users_in_a_mark_is_none() {
+    let json = r#"{"rules":[{"name":"acme-token","keywords":["acme"],"pattern":"acme[-_a-z0-9]+"}],"allow":["acme_public"]}"#;
+    let once = configured(json).clean("acme_public acme_abc", Mode::Text).text.into_owned();
+    assert_eq!(once, "acme_public [redacted:acme-token]");
+    assert_eq!(configured(json).clean(&once, Mode::Text).redactions, 0);
 }
 
 #[test]
@@ -482,6 +514,9 @@ fn a_label_goes_by_its_name_as_well() {
         ("http.request.header.authorization", "[\"Bearer opaque-1\"]", "[\"Bearer [redacted:authorization]\"]"),
         ("http.request.header.cookie", "[\"a=1; b=2\"]", "[\"[redacted:cookie]\"]"),
         ("refresh_token", "7Qk0aB3dE5fG7hJ9", "[redacted:secret]"),
+        ("Authorization", "Token 7Qk0aB3dE5fG7hJ9", "Token [redacted:authorization]"),
+        ("http.request.header.x-api-key", "[\"7Qk0aB3dE5fG7hJ9\"]", "[\"[redacted:password]\"]"),
+        ("cfg", "{\"password\":{\"value\":\"hunter2zzz\"}}", "{\"password\":{\"value\":\"[redacted:password]\"}}"),
         ("password", "required", "required"),
         ("token.type", "bearer12", "bearer12"),
         ("http.route", "/login/password", "/login/password"),

@@ -54,6 +54,42 @@ pub(super) fn random(text: &str) -> bool {
     has_digit_and_letter(text) && entropy(text) >= 3.0
 }
 
+/// For heads that no other word has: a short token of letters alone is one as well, if it has both cases.
+pub(super) fn noise(text: &str) -> bool {
+    random(text) || mixed(text)
+}
+
+/// A value behind a name such as `token`: it looks like no word, number, time, path or address of something.
+pub(super) fn credential(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unit = digits > 0 && bytes.len() - digits <= 8 && bytes[digits..].iter().all(u8::is_ascii_lowercase);
+    let date = digits == 4 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-');
+    let pointer = text.starts_with("0x") && bytes.len() <= 18;
+    let place = text.contains("://") || text.starts_with('/');
+    let word = changes(text) <= 1 && bytes.windows(4).any(|four| four.iter().all(u8::is_ascii_lowercase));
+    let noise = tokenish(text) || (bytes.len() >= 16 && mixed(text) && !placeholder(text));
+    noise && !(word || unit || date || pointer || place)
+}
+
+/// How often the letters of a text change to capitals, or to digits and back. Of words and numbers they do so seldom, of noise every other
+/// time.
+fn changes(text: &str) -> usize {
+    let changes = text.as_bytes().windows(2).filter(|two| {
+        let (one, other) = (two[0], two[1]);
+        (one.is_ascii_alphanumeric() && other.is_ascii_alphanumeric())
+            && (one.is_ascii_digit() != other.is_ascii_digit() || (one.is_ascii_lowercase() && other.is_ascii_uppercase()))
+    });
+    changes.count()
+}
+
+/// Whether a text is words, numbers and digests with something between.
+pub(super) fn wordy(text: &str) -> bool {
+    let parts = text.split(['-', '_', '/', ':', '.']).filter(|part| !hexadecimal(part));
+    let (changes, bytes) = parts.fold((0, 0), |(all, bytes), part| (all + changes(part), bytes + part.len() + 1));
+    changes * 6 <= bytes
+}
+
 /// Noise of both cases, where digits need not be.
 pub(super) fn mixed(text: &str) -> bool {
     let has = |test: fn(&u8) -> bool| text.as_bytes().iter().any(test);
@@ -62,8 +98,8 @@ pub(super) fn mixed(text: &str) -> bool {
 
 /// The generic rule: long, mixed, of high entropy, and no id or digest (a UUID, hexadecimal digits).
 pub(super) fn high_entropy(text: &str) -> bool {
-    // The end of an exclamation and not of a token.
-    let text = text.trim_end_matches('!');
+    // What ends a sentence or a bracket and no token.
+    let text = text.trim_end_matches(|c: char| c.is_ascii_punctuation() && !matches!(c, '=' | '_' | '-' | '+' | '/'));
     let slashes = text.bytes().take(256).filter(|&byte| byte == b'/').count();
     (16..=512).contains(&text.len())
         && text.bytes().all(|byte| Alphabet::Token68.has(byte) && byte != b'.' && byte != b'%')
@@ -71,6 +107,12 @@ pub(super) fn high_entropy(text: &str) -> bool {
         && !text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
         && (slashes <= text.len() / 16 || text.ends_with('='))
         && entropy(text) >= 3.5
+        && !wordy(text)
+}
+
+/// A digest, or a piece of a UUID.
+fn hexadecimal(part: &str) -> bool {
+    part.len() >= 8 && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// A secret access key of AWS: 40 bytes of base64 that are no digest and no path.
@@ -85,6 +127,13 @@ pub(super) fn jwt(text: &str) -> bool {
     let decoded = URL_SAFE.decode(header).unwrap_or_default();
     let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&decoded);
     object.is_ok_and(|object| object.contains_key("alg"))
+}
+
+/// What stands behind `Bearer`: a token and not a word, also one with a number.
+pub(super) fn bearer(text: &str) -> bool {
+    let word = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    let numbered = text.len() - word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    text.len() >= 12 && !numbered && (tokenish(text) || (mixed(text) && text.len() >= 20))
 }
 
 /// Base64 of `user:password` (RFC 7617).
@@ -132,6 +181,19 @@ const STOP_WORDS: &[&str] = &[
     "changed",
     "unknown",
     "default",
+    "blank",
+    "opaque",
+    "inherit",
+    "bytes",
+    "bytea",
+    "varchar",
+    "optional",
+    "vec",
+    "option",
+    "any",
+    "secretstr",
+    "ungültig",
+    "falsch",
 ];
 
 /// Words that begin a sentence about a secret: `password: must be longer`.
@@ -211,9 +273,16 @@ const PROSE: &[&str] = &[
     "cast",
     "unexpected",
     "contains",
+    "already",
+    "all",
+    "ensure",
+    "command",
+    "permission",
+    "quota",
+    "does",
 ];
 
-/// How a reference to a value kept elsewhere begins and ends.
+/// How a reference to a value kept elsewhere begins and ends. What is written behind `:-` is the value itself.
 const REFERENCES: &[(&str, &str)] = &[("${", ""), ("$(", ""), ("#{", "}"), ("%(", ")s"), ("<", ">")];
 
 fn listed(word: &str, list: &[&str]) -> bool {
@@ -229,7 +298,8 @@ pub(super) fn placeholder(text: &str) -> bool {
         || ellipsis
         || listed(text, STOP_WORDS)
         || text.starts_with("{{")
-        || REFERENCES.iter().any(|(opening, closing)| text.starts_with(opening) && text.ends_with(closing))
+        || (REFERENCES.iter().any(|(opening, closing)| text.starts_with(opening) && text.ends_with(closing))
+            && text.split_once(":-").is_none_or(|(_, default)| default.trim_end_matches('}').is_empty()))
         || ["process.env", "os.environ", "os.getenv", "System.getenv", "env.", "secrets."]
             .iter()
             .any(|call| text.starts_with(call))
@@ -241,6 +311,40 @@ pub(super) fn placeholder(text: &str) -> bool {
 /// Whether a value after `: ` begins a sentence.
 pub(super) fn prose(word: &str) -> bool {
     listed(word, PROSE)
+}
+
+/// What begins a reference in code, configuration and templates.
+const OBJECTS: &[&str] = &[
+    "request", "req", "var", "vars", "self", "this", "config", "cfg", "conf", "settings", "z", "os", "import", "data", "local",
+    "module", "params", "args", "opts", "options", "user", "form", "body", "env", "process", "secrets", "context", "ctx",
+    "props", "event",
+];
+
+/// Whether a value without quotes is an expression, with what stands behind it: `user.password`, `request.POST["x"]`, `:password`,
+/// `Optional[str]`, `!Ref X`, `2;`.
+pub(super) fn reference(text: &str, behind: &str) -> bool {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if let Some(tag) = text.strip_prefix('!') {
+        return ["Ref", "Sub", "GetAtt", "ImportValue", "secret", "vault", "env"].contains(&tag);
+    }
+    if let Some(parameter) = text.strip_prefix([':', '$', '@']) {
+        let short = parameter.len() <= 3 && !parameter.is_empty() && parameter.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+        return short || (word(parameter) && secret_name(parameter));
+    }
+    let number = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit()) && behind.starts_with([';', ' ']);
+    let call = text.find(['(', '[']);
+    let head = &text[..call.unwrap_or(text.len())];
+    let mut parts = head.split('.');
+    let chain = head.contains('.') && head.split('.').all(word);
+    let object = parts.next().is_some_and(|first| OBJECTS.contains(&first));
+    let last = head.rsplit('.').next().is_some_and(secret_name);
+    let typed = behind.starts_with(['<', '[']) && matches!(text, "Vec" | "Option" | "Box" | "Optional" | "List");
+    number || typed || (chain && (object || last || call.is_some())) || matches!(head, "Optional" if call.is_some())
+}
+
+fn secret_name(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["password", "passwd", "pwd", "secret", "token", "key", "pass"].iter().any(|name| lower.ends_with(name))
 }
 
 /// One whole mark of ours, or one of another tool in the same manner.
@@ -256,13 +360,14 @@ pub(super) fn card(digits: &[u8]) -> bool {
     let head = |count: usize| digits.iter().take(count).fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
     let length = digits.len();
     let issued = match (head(1), head(2), head(3), head(4)) {
-        (4, ..) => matches!(length, 13 | 16 | 19),
+        (4, ..) => matches!(length, 16 | 19),
         (_, 51..=55, ..) | (_, _, _, 2221..=2720) => length == 16,
         (_, 34 | 37, ..) => length == 15,
         (_, 65, ..) | (_, _, 644..=649, _) | (_, _, _, 6011) => matches!(length, 16 | 19),
         (_, _, _, 3528..=3589) => matches!(length, 16 | 19),
         (_, 36 | 38, ..) | (_, _, 300..=305, _) => length == 14,
-        (_, 62, ..) => (16..=19).contains(&length),
+        (_, 62, ..) | (_, _, _, 2200..=2204) => (16..=19).contains(&length),
+        (_, _, _, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763) => matches!(length, 16 | 19),
         _ => false,
     };
     issued && luhn(digits)
@@ -290,7 +395,7 @@ const IBAN_LENGTHS: &[(u8, &str)] = &[
     (25, "LY PT ST"),
     (26, "IS TR"),
     (27, "BI DJ FR GR IT MC MR SM"),
-    (28, "AL AZ BY CY DO GT HU LB NI PL SV"),
+    (28, "AL AZ BY CY DO GT HN HU LB NI PL SV"),
     (29, "BR EG PS QA UA"),
     (30, "JO KW MU YE"),
     (31, "MT SC"),

@@ -9,7 +9,7 @@ use super::custom::{Allowed, CustomRule};
 use super::keywords::{Keyword, Keywords};
 use super::rules::{Find, Rule, all};
 use super::scan::{Alphabet, Scan};
-use super::{encoded, hints, mark};
+use super::{Mode, encoded, hints, mark};
 
 /// The rules of one mode.
 #[derive(Clone)]
@@ -21,14 +21,79 @@ pub(super) struct Words {
     allowed: Allowed,
     /// For each keyword: its rule and the keyword as the rule writes it; that of a custom rule is never asked for.
     of_keywords: Vec<(usize, &'static str)>,
-    /// Rules without keywords, with the signs of what they find.
+    /// Rules without keywords, with the signs of what they find; the signs of all.
     shapes: Vec<(usize, u8)>,
+    signs: u8,
+    /// What has a space in it is no id and always a suspect.
+    ids: bool,
+    /// Nothing is found in lower-case hexadecimal digits and dashes: most ids are made of them.
+    hexadecimal_is_clean: bool,
 }
 
 impl std::fmt::Debug for Words {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Words({} keywords)", self.keywords.len())
     }
+}
+
+/// The rows of a column that are to be looked at.
+struct Suspects<'c> {
+    column: &'c StringArray,
+    rows: Vec<bool>,
+    any: bool,
+    /// Where the value stands that was noted last: hits of one row mostly come together.
+    known: Range<usize>,
+}
+
+impl<'c> Suspects<'c> {
+    /// Where the value of a row begins among those of all rows.
+    fn start(&self, row: usize) -> usize {
+        usize::try_from(self.column.value_offsets()[row]).unwrap_or(0)
+    }
+
+    fn bytes(&self, rows: Range<usize>) -> &'c [u8] {
+        &self.column.value_data()[self.start(rows.start)..self.start(rows.end)]
+    }
+
+    fn note_row(&mut self, row: usize) {
+        self.rows[row] = true;
+        self.any = true;
+    }
+
+    /// How many of the next rows are equal to this one. Steps that double: a column of one value costs little more than its bytes.
+    fn repeats(&self, row: usize) -> usize {
+        let (offsets, data) = (self.column.value_offsets(), self.column.value_data());
+        let (start, length) = (self.start(row), offsets[row + 1] - offsets[row]);
+        let mut equal = 0;
+        let mut step = 1;
+        loop {
+            let next = row + 1 + equal;
+            let step_end = (next + step).min(offsets.len() - 1);
+            let same_length = offsets[next..=step_end].windows(2).fold(0, |other, two| other | ((two[1] - two[0]) ^ length)) == 0;
+            let bytes = self.start(step_end) - self.start(next);
+            if step_end == next || !same_length || data[start..start + bytes] != data[self.start(next)..][..bytes] {
+                return equal;
+            }
+            equal += step_end - next;
+            step *= 2;
+        }
+    }
+
+    /// Notes the row whose value has the byte at `at`.
+    fn note(&mut self, at: usize) {
+        if !self.known.contains(&at) {
+            let row = self.column.value_offsets().partition_point(|&offset| usize::try_from(offset).unwrap_or(0) <= at) - 1;
+            self.note_row(row);
+            self.known = self.start(row)..self.start(row + 1);
+        }
+    }
+}
+
+/// 0 for a lower-case hexadecimal digit or a dash, else 1.
+fn of_no_uuid(byte: u8) -> u8 {
+    let digit = byte.wrapping_sub(b'0') < 10;
+    let letter = byte.wrapping_sub(b'a') < 6;
+    (u8::from(digit) | u8::from(letter) | u8::from(byte == b'-')) ^ 1
 }
 
 /// A part of a string that a rule wants gone.
@@ -39,7 +104,7 @@ pub(super) struct Found {
 }
 
 impl Words {
-    pub(super) fn new(on: impl Fn(&Rule) -> bool, custom: &Arc<[CustomRule]>, allowed: Allowed) -> Words {
+    pub(super) fn new(mode: Mode, on: impl Fn(&Rule) -> bool, custom: &Arc<[CustomRule]>, allowed: Allowed) -> Words {
         let rules: Vec<&'static Rule> = all().filter(|rule| on(rule)).collect();
         let numbered = || rules.iter().enumerate();
         let mut of_keywords: Vec<(usize, &str)> =
@@ -50,53 +115,80 @@ impl Words {
             of_keywords.extend(rule.keywords.iter().map(|_| (rules.len() + index, "")));
             words.extend(rule.keywords.iter().map(|text| Keyword { text, next: None }));
         }
+        // A keyword with something behind it is a head, and stands as it is written.
+        let folded = |word: &Keyword<'_>| if word.next.is_some() { word.text.to_owned() } else { word.text.to_ascii_lowercase() };
+        let hexadecimal_is_clean =
+            mode == Mode::Id && !words.iter().any(|word| folded(word).bytes().all(|byte| of_no_uuid(byte) == 0));
         let keywords = Keywords::new(&words);
         let shapes = numbered().filter_map(|(index, rule)| match rule.find {
             Find::Shape { signs, .. } => Some((index, signs)),
             Find::Head { .. } | Find::At(_) => None,
         });
-        let shapes = shapes.collect();
-        Words { keywords, rules, custom: Arc::clone(custom), allowed, of_keywords, shapes }
+        let shapes: Vec<(usize, u8)> = shapes.collect();
+        let signs = shapes.iter().fold(0, |all, (_, signs)| all | signs);
+        Words {
+            keywords,
+            rules,
+            custom: Arc::clone(custom),
+            allowed,
+            of_keywords,
+            shapes,
+            signs,
+            ids: mode == Mode::Id,
+            hexadecimal_is_clean,
+        }
     }
 
-    /// Rows that may hold something, or have more than `longest` bytes; ascending. One pass over the values of all rows: what lies across a border
-    /// of rows marks the first of them too much, and never one too little.
+    /// Rows that may hold something, or have more than `longest` bytes; ascending. A value equal to the one before it is not looked at again: it is a
+    /// suspect if that one is. The others are looked at where they stand, in one pass over all that stand together: what lies across a border of
+    /// rows marks the first of them too much, and never one too little.
     pub(super) fn suspects(&self, column: &StringArray, longest: usize) -> Vec<usize> {
-        let offsets = column.value_offsets();
-        let values = column.value_data();
-        let start_of = |row: usize| usize::try_from(offsets[row]).unwrap_or(0);
-        let (first, last) = (start_of(0), start_of(column.len()));
-        let mut suspects: Vec<usize> = (0..column.len()).filter(|&row| start_of(row + 1) - start_of(row) > longest).collect();
-        let row_at = |at: usize| offsets.partition_point(|&offset| usize::try_from(offset).unwrap_or(0) <= at) - 1;
+        if column.null_count() == column.len() {
+            return Vec::new();
+        }
+        let mut suspects = Suspects { rows: vec![false; column.len()], column, any: false, known: 0..0 };
+        let (mut row, mut together) = (0, 0);
+        while row < column.len() {
+            let value = suspects.bytes(row..row + 1);
+            if value.len() > longest || encoded::hint(value) {
+                suspects.note_row(row);
+            }
+            let repeats = suspects.repeats(row);
+            if repeats > 0 {
+                self.suspect(&mut suspects, together..row + 1);
+                let of_value = suspects.rows[row];
+                suspects.rows[row + 1..=row + repeats].fill(of_value);
+                together = row + 1 + repeats;
+            }
+            row += 1 + repeats;
+        }
+        self.suspect(&mut suspects, together..column.len());
+        if !suspects.any {
+            return Vec::new();
+        }
+        suspects.rows.iter().enumerate().filter(|&(row, suspect)| *suspect && column.is_valid(row)).map(|(row, _)| row).collect()
+    }
 
-        // Hits of one row mostly come together; those of short keywords come first.
-        let mut known = 0..0;
-        let mut suspect = |at: usize| {
-            if !known.contains(&(first + at)) {
-                let row = row_at(first + at);
-                suspects.push(row);
-                known = start_of(row)..start_of(row + 1);
-            }
-        };
-        self.keywords.find(&values[first..last], |hit, _| suspect(hit.start));
-        let signs = self.signs();
-        hints::find(&values[first..last], |at, found| {
-            if found & signs != 0 {
-                suspect(at);
-            }
-        });
-        memchr::memchr_iter(b'%', &values[first..last]).for_each(&mut suspect);
-        suspects.extend((0..column.len()).filter(|&row| encoded::hint(&values[start_of(row)..start_of(row + 1)])));
-        suspects.sort_unstable();
-        suspects.dedup();
-        suspects.retain(|&row| column.is_valid(row));
-        suspects
+    /// Looks at the rows that stand together.
+    fn suspect(&self, suspects: &mut Suspects<'_>, rows: Range<usize>) {
+        let values = suspects.bytes(rows.clone());
+        if self.hexadecimal_is_clean && values.iter().fold(0, |other, byte| other | of_no_uuid(*byte)) == 0 {
+            return;
+        }
+        let first = suspects.start(rows.start);
+        self.keywords.find(values, |hit, _| suspects.note(first + hit.start));
+        hints::find(values, self.signs, |at, _| suspects.note(first + at));
+        memchr::memchr_iter(b'%', values).for_each(|at| suspects.note(first + at));
+        memchr::memmem::find_iter(values, b"\\u00").for_each(|at| suspects.note(first + at));
+        if self.ids {
+            memchr::memchr3_iter(b' ', b'\n', b'\t', values).for_each(|at| suspects.note(first + at));
+        }
     }
 
     /// What the rules want gone, in no order.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
         let mut found = self.find_in(&mut Scan::new(text));
-        if let Some(decoded) = encoded::percent(text) {
+        if let Some(decoded) = encoded::decoded(text) {
             let behind = self.find_in(&mut Scan::new(&decoded.text)).into_iter();
             found.extend(behind.map(|found| Found { range: decoded.place(&found.range), ..found }));
         }
@@ -115,18 +207,18 @@ impl Words {
             return Vec::new();
         }
         let head = format!("\"{name}\":");
-        if value.starts_with('[') {
-            // A list of headers; what is found in it stands in the value at the same place.
-            let found = self.find_in(&mut Scan::new(&format!("{head}{value}"))).into_iter();
-            let within = found.filter(|found| found.range.start >= head.len());
-            return within
-                .map(|found| Found { range: found.range.start - head.len()..found.range.end - head.len(), ..found })
-                .collect();
-        }
-        let quoted = format!("{head}{}", serde_json::Value::from(value));
-        let whole = head.len() + 1..quoted.len() - 1;
-        let found = self.find_in(&mut Scan::new(&quoted)).into_iter();
-        found.filter(|found| found.range == whole).map(|found| Found { range: 0..value.len(), ..found }).collect()
+        // An array, a map and a text that needs no escapes stand there as they are; another text goes as a whole.
+        let plain = value.starts_with(['[', '{']);
+        let quoted = if plain { value.to_owned() } else { serde_json::Value::from(value).to_string() };
+        let first = head.len() + usize::from(!plain);
+        let as_is = plain || quoted.len() == value.len() + 2;
+        let found = self.find_in(&mut Scan::new(&(head + &quoted))).into_iter();
+        let within = found.filter(|found| found.range.start >= first && found.range.end <= first + value.len().max(quoted.len()));
+        let place = |range: Range<usize>| if as_is { range.start - first..range.end - first } else { 0..value.len() };
+        within
+            .map(|found| Found { range: place(found.range), ..found })
+            .filter(|found| value.get(found.range.clone()).is_some())
+            .collect()
     }
 
     pub(super) fn find_in(&self, scan: &mut Scan<'_>) -> Vec<Found> {
@@ -149,6 +241,8 @@ impl Words {
         });
         for rule in custom {
             let ranges = self.custom[rule - self.rules.len()].find(text);
+            let ranges =
+                ranges.filter(|range| !has_marks || !self.is_in_mark(text, range.start) && !self.is_in_mark(text, range.end));
             found.extend(ranges.filter_map(|range| self.kept(text, range, rule)));
         }
         self.find_shapes(scan, &mut found);
@@ -162,25 +256,24 @@ impl Words {
         mark::word_around(text, at).is_some_and(ours)
     }
 
-    /// The signs of all rules without keywords.
-    fn signs(&self) -> u8 {
-        self.shapes.iter().fold(0, |all, (_, signs)| all | signs)
-    }
-
     /// Tries the rules without keywords where their signs stand.
     fn find_shapes(&self, scan: &mut Scan<'_>, found: &mut Vec<Found>) {
         if self.shapes.is_empty() {
             return;
         }
-        hints::find(scan.bytes, |at, signs| {
+        hints::find(scan.bytes, self.signs, |at, signs| {
             for &(rule, of_rule) in &self.shapes {
                 let Find::Shape { find, .. } = self.rules[rule].find else { continue };
                 if signs & of_rule == 0 {
                     continue;
                 }
                 let mut starts = hints::starts(at, signs & of_rule);
-                let range = starts
-                    .find_map(|at| if scan.has(at, Alphabet::Alnum) && scan.starts_word(at) { find(scan, at) } else { None });
+                let range = starts.find_map(|at| {
+                    // An address may begin with two colons.
+                    let joined = signs & of_rule & hints::DOT != 0 && scan.before(at) == Some(b'_');
+                    let begins = scan.has(at, Alphabet::Alnum) && (joined || scan.starts_word(at)) || scan.starts_with(at, "::");
+                    if begins { find(scan, at) } else { None }
+                });
                 found.extend(self.checked(scan.text, range, rule));
             }
         });

@@ -1,6 +1,7 @@
 //! What a line of a stack trace is: a header (a type and message, the announcement of a cause) or a frame.
 //!
-//! Read off the printers of Java, Python, JavaScript, Go, .NET, PHP, Ruby and Rust. A line that no language claims is a header when it
+//! Read off the printers of Java, Python, JavaScript, Go, .NET, PHP, Ruby and Rust, and the frames of Elixir and Swift. Exceptions of a group in
+//! Python stand behind `|`, a trace in a string of JSON has `\n` for its line ends. A line that no language claims is a header when it
 //! stands at the margin and a frame when it is indented: a message is kept rather than lost.
 
 /// A piece of a trace; all pieces together are the trace.
@@ -132,7 +133,7 @@ enum Line {
 /// Splits a trace; the texts of its parts, joined, are the trace.
 pub(super) fn parts(stack: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
-    let mut lines = stack.split_inclusive('\n').peekable();
+    let mut lines = stack.split_inclusive(line_end(stack)).peekable();
     let mut at = 0;
     let mut frame = "";
     let mut before = Line::Cause;
@@ -166,6 +167,21 @@ pub(super) fn parts(stack: &str) -> Vec<Part<'_>> {
     parts
 }
 
+/// What ends the lines of a trace: `\n`, or the same escaped where there is no other.
+pub(super) fn line_end(stack: &str) -> &'static str {
+    if !stack.contains('\n') && stack.contains("\\n") { "\\n" } else { "\n" }
+}
+
+/// A line without what stands before it: `|` of an exception group in Python, an escaped tab.
+pub(super) fn inner(line: &str) -> &str {
+    let text = line.trim_start();
+    match text.strip_prefix('|') {
+        Some(rest) => rest.strip_prefix(' ').unwrap_or(rest),
+        None if text.starts_with("+ Exception Group") => &text[2..],
+        None => line.strip_prefix("\\t").map_or(line, |rest| rest.trim_start_matches("\\t")),
+    }
+}
+
 /// One line as headers: .NET writes the causes of an exception behind it, `A: x ---> B: y`.
 fn headers<'t>(line: &'t str, parts: &mut Vec<Part<'t>>) {
     let mut rest = line;
@@ -178,18 +194,25 @@ fn headers<'t>(line: &'t str, parts: &mut Vec<Part<'t>>) {
 }
 
 fn classify(line: &str, next: Option<&str>, frame: &str, before: Line) -> Line {
-    let text = line.trim_start();
-    let indented = text.len() < line.len();
+    let own = inner(line);
+    let text = own.trim_start();
+    let indented = text.len() < own.len() || line.starts_with("\\t");
     let in_frame = matches!(before, Line::Frame | Line::Position);
-    if text.is_empty() {
+    if text.is_empty() || text == "\\n" {
         // An empty line between frames is no message.
         return if in_frame { Line::Position } else { Line::Text };
     }
-    if CAUSES.iter().any(|cause| text.starts_with(cause)) || (text.contains("[cause]:") && !text.starts_with("at ")) {
+    if CAUSES.iter().any(|cause| text.starts_with(cause))
+        || (text.contains("[cause]:") && !text.starts_with("at "))
+        || text.starts_with("+-")
+    {
         return Line::Cause;
     }
     if in_frame && indented && goes_on(text, frame) {
         return Line::Position;
+    }
+    if indented && in_frame && names_an_error(text) {
+        return Line::Cause;
     }
     let call = text.starts_with("at ")
         || text.starts_with("from ")
@@ -200,6 +223,8 @@ fn classify(line: &str, next: Option<&str>, frame: &str, before: Line) -> Line {
         || after_digits(text.strip_prefix('#').unwrap_or_default(), " ")
         || position_first(text)
         || at_address(text)
+        || elixir(text)
+        || (after_digits(text, " ") && text.contains(" 0x"))
         || (!indented && next.is_some_and(go_position));
     if call {
         return Line::Frame;
@@ -212,8 +237,23 @@ fn classify(line: &str, next: Option<&str>, frame: &str, before: Line) -> Line {
     if indented && (in_frame || before == Line::Frame) { Line::Frame } else { Line::Text }
 }
 
+/// Whether an indented line begins another error, as those of an `AggregateError` stand below each other: `TypeError: x`.
+fn names_an_error(text: &str) -> bool {
+    let name = text.split([':', ' ', '\n', '\\', '[']).next().unwrap_or_default();
+    let named = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'$'));
+    named && ["Error", "Exception"].iter().any(|ending| name.ends_with(ending))
+}
+
+/// `(app 0.1.0) lib/app/page.ex:12: App.Page.show/2`
+fn elixir(text: &str) -> bool {
+    [".ex:", ".exs:", ".erl:"].iter().any(|file| {
+        text.split_once(file).is_some_and(|(path, rest)| after_digits(rest, ": ") && !path.trim_start_matches('(').contains(": "))
+    })
+}
+
 /// Whether an indented line belongs to this frame.
 fn goes_on(text: &str, frame: &str) -> bool {
+    let frame = inner(frame);
     let head = frame.trim_start();
     if head.starts_with("File \"") {
         return !text.starts_with("File \"") && !text.starts_with("… ");
@@ -255,6 +295,7 @@ fn names_a_function(text: &str) -> bool {
 
 /// The count in a marker of an earlier cut: `… 12 frames omitted …`, `… 12 frames repeated …`.
 fn omitted(line: &str) -> Option<u64> {
-    let (count, what) = line.trim().strip_prefix("… ")?.split_once(' ')?;
+    let text = inner(line).trim();
+    let (count, what) = text.strip_suffix("\\n").unwrap_or(text).strip_prefix("… ")?.split_once(' ')?;
     if matches!(what, "frames omitted …" | "frames repeated …") { count.parse().ok() } else { None }
 }

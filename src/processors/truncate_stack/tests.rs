@@ -164,6 +164,80 @@ fn rust_keeps_the_panic_and_the_causes() {
 }
 
 #[test]
+fn python_keeps_every_exception_of_a_group() {
+    let file = |name: &'static str, bar: &'static str| {
+        move |n: usize| format!("{bar}  File \"/app/{name}.py\", line {n}, in f{n}\n{bar}    return await g{n}()\n")
+    };
+    let stack = format!(
+        "  + Exception Group Traceback (most recent call last):\n{}  | ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n    | Traceback (most recent call last):\n{}    | ValueError: first\n    +---------------- 2 ----------------\n    | Traceback (most recent call last):\n{}    | KeyError: 'second'\n    +------------------------------------\n",
+        frames(20, file("main", "  | ")),
+        frames(20, file("one", "    | ")),
+        frames(20, file("two", "    | "))
+    );
+    check(
+        &stack,
+        &[
+            "  + Exception Group Traceback (most recent call last):\n",
+            "main.py\", line 19",
+            "  | ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)\n  +-+---------------- 1",
+            "one.py\", line 19",
+            "    | ValueError: first\n",
+            "two.py\", line 19",
+            "    | KeyError: 'second'\n",
+        ],
+    );
+}
+
+#[test]
+fn javascript_keeps_every_error_of_an_aggregate() {
+    let at = |name: &'static str| move |n: usize| format!("        at async {name}{n} (/app/{name}.js:{n}:5)\n");
+    let stack = format!(
+        "AggregateError: All promises were rejected\n{}    at async main (/app/main.js:3:3) {{\n  [errors]: [\n    Error: first\n{}    TypeError: last\n{}  ]\n}}\n",
+        frames(20, at("all")),
+        frames(20, at("first")),
+        frames(20, at("last"))
+    );
+    check(
+        &stack,
+        &[
+            "AggregateError: All promises",
+            "  [errors]: [\n",
+            "    Error: first\n        at async first0",
+            "    TypeError: last\n        at async last0",
+        ],
+    );
+}
+
+#[test]
+fn a_trace_in_a_string_of_json_keeps_its_causes_and_its_escapes() {
+    let at = |name: &'static str| move |n: usize| format!("\\tat com.example.{name}.call{n}({name}.java:{n})\\n");
+    let stack = format!(
+        "java.lang.RuntimeException: outer\\n{}Caused by: java.io.IOException: root\\n{}",
+        frames(40, at("A")),
+        frames(40, at("B"))
+    );
+    check(
+        &stack,
+        &[
+            "java.lang.RuntimeException: outer\\n\\tat com.example.A.call0",
+            "Caused by: java.io.IOException: root\\n\\tat com.example.B.call0",
+        ],
+    );
+    assert!(!step(1024).truncate(&stack).contains('\n'));
+}
+
+#[test]
+fn elixir_and_swift_keep_their_message_and_the_first_calls() {
+    let elixir = format!(
+        "** (RuntimeError) boom\n{}",
+        frames(60, |n| format!("    (shop 0.1.0) lib/shop/page.ex:{n}: Shop.Page.show{n}/2\n"))
+    );
+    check(&elixir, &["** (RuntimeError) boom\n    (shop 0.1.0) lib/shop/page.ex:0: Shop"]);
+    let swift = format!("Fatal error: boom\n{}", frames(60, |n| format!("{n}   Shop    0x0000000104a3c{n:03} main + {n}\n")));
+    check(&swift, &["Fatal error: boom\n0   Shop "]);
+}
+
+#[test]
 fn the_marker_counts_what_is_left_out_also_on_a_second_cut() {
     let stack = format!("Error: x\n{}", frames(100, |n| format!("    at f{n} (a.js:{n}:1)\n")));
     for bytes in [1024, 512, 256] {

@@ -1,7 +1,7 @@
 //! What tells of a person: cards, accounts, numbers, addresses.
 
 use super::{Class, Find, Rule};
-use crate::processors::sanitize::find::{card_number, email, iban_number, ssn_near, v4, v6};
+use crate::processors::sanitize::find::{card_number, email, iban_near, iban_number, ssn_near, track, v4, v6};
 use crate::processors::sanitize::hints;
 use crate::processors::sanitize::phone::{international, near_a_name};
 use crate::processors::sanitize::validate::any;
@@ -18,8 +18,29 @@ pub(super) const PERSONAL: &[Rule] = &[
             "«4111-1111-1111-1111»,",
             "pan=«378282246310005»;",
             "{\"n\":«5555555555554444»}",
+            "n=«4111+1111+1111+1111»&x",
+            "n=«4111.1111.1111.1111».",
+            "«2200770239097761»",
         ],
         kept: &["4111 1111 1111 1112", "1.4111111111111111", "id 41111111111111110000", "1700000000000000000"],
+    },
+    Rule {
+        id: "card-track",
+        class: Class::Card,
+        keywords: &["%B"],
+        find: Find::At(track),
+        check: any,
+        found: &["%B«4111111111111111»^DOE/JOHN^"],
+        kept: &["%B4111111111111112^", "100%BUY"],
+    },
+    Rule {
+        id: "iban-named",
+        class: Class::Iban,
+        keywords: &["iban"],
+        find: Find::At(iban_near),
+        check: any,
+        found: &["iban: «de89 3704 0044 0532 0130 00»", "iban=«de89370400440532013000»"],
+        kept: &["iban: de88370400440532013000", "iban is missing"],
     },
     Rule {
         id: "iban",
@@ -27,7 +48,7 @@ pub(super) const PERSONAL: &[Rule] = &[
         keywords: &[],
         find: Find::Shape { signs: hints::LETTERS, find: iban_number },
         check: any,
-        found: &["to «DE89 3704 0044 0532 0130 00» failed", "(«GB29NWBK60161331926819»)"],
+        found: &["«DE89-3704-0044-0532-0130-00»", "to «DE89 3704 0044 0532 0130 00» failed", "(«GB29NWBK60161331926819»)"],
         kept: &["DE89 3704 0044 0532 0130 01", "AB12 3456"],
     },
     Rule {
@@ -36,8 +57,22 @@ pub(super) const PERSONAL: &[Rule] = &[
         keywords: &["ssn", "social security", "social_security", "socialsecurity"],
         find: Find::At(ssn_near),
         check: any,
-        found: &["ssn: «219-09-9999» unknown", "Social Security number «219099999»."],
-        kept: &["ssn 000-12-3456", "lesson 219-09", "219-09-9999"],
+        found: &[
+            "«477-58-0599» is not a valid SSN",
+            "SSN of the applicant John Smith: «151-22-5838»",
+            "ssn «219.09.9999»",
+            "userSsn=«219-09-9999»",
+            "ssn: «219-09-9999» unknown",
+            "Social Security number «219099999».",
+        ],
+        kept: &[
+            "ssn 000-12-3456",
+            "lesson 219-09",
+            "219-09-9999",
+            "className: 219099999",
+            "businessNumber: 313135199",
+            "accessNo 133356885",
+        ],
     },
     Rule {
         id: "email",
@@ -45,7 +80,17 @@ pub(super) const PERSONAL: &[Rule] = &[
         keywords: &["@", "%40"],
         find: Find::At(email),
         check: any,
-        found: &["user «jane.doe+x@mail.example.com» not found", "<«a@b.io»>", "u=«jane%40example.com»&x", "mailto:«a@b.io»."],
+        found: &[
+            "user «jane.doe+x@mail.example.com» not found",
+            "<«a@b.io»>",
+            "u=«jane%40example.com»&x",
+            "mailto:«a@b.io».",
+            "«x@163.com»",
+            "to «jane@firma.rs»: full",
+            "«u@xn--e1afmkfd.xn--p1ai»",
+            "联系«jane@example.com»谢谢",
+            "//contact:«jane@example.com»",
+        ],
         kept: &[
             "node_modules/@scope/pkg/index.js",
             "lodash@4.17.21",
@@ -67,6 +112,13 @@ pub(super) const PERSONAL: &[Rule] = &[
             "(«203.0.113.5»).",
             "http://«198.51.100.7»/x",
             "host.example.com/«93.184.216.34»:443",
+            "client: 10.0.0.1, server: «198.51.100.7», request",
+            "Failed password for root@«203.0.113.9» port 22",
+            "db.example.com/«203.0.113.9»",
+            "10.0.0.1-«203.0.113.9»",
+            "/ip4/«203.0.113.9»/tcp/4001",
+            "resolver «9.9.9.9» over udp",
+            "«203.0.113.9»-eth0",
         ],
         kept: &[
             "127.0.0.1:80",
@@ -80,6 +132,9 @@ pub(super) const PERSONAL: &[Rule] = &[
             "v1.2.3.4",
             "1.2.3.4.5",
             "foo-1.2.3.4.jar",
+            "nginx/1.25.3.1",
+            "firmware 1.4.2.4",
+            "1.2.3.4-rc1",
         ],
     },
     Rule {
@@ -95,6 +150,9 @@ pub(super) const PERSONAL: &[Rule] = &[
             "«64:ff9b:1:2:3:4:5:6»",
             "at «2001::1»",
             "via «2001:db8:1:2:3:4:93.184.216.34»",
+            "map[peer:«2a02:3a84:563b:63c:befd:817d:e453:2918» x:1]",
+            "ip:«2606:4700:4700::1111»",
+            "from «::ffff:cb00:7109»",
         ],
         kept: &["std::io::Error", "abc::def", "12:34:56", "00:1a:2b:3c:4d:5e", "::1", "fe80::1", "fd00::1:2", "a:b:c:d:e:f:g:h"],
     },

@@ -2,10 +2,10 @@
 
 use super::{Class, Find, Rule, Start};
 use crate::processors::sanitize::fields::password;
-use crate::processors::sanitize::find::{jwt, private_key};
+use crate::processors::sanitize::find::{jwk, jwt, private_key, putty_key};
 use crate::processors::sanitize::issued::{around, aws_near, azure_client, discord, sendgrid, telegram};
 use crate::processors::sanitize::scan::Alphabet;
-use crate::processors::sanitize::validate::{self, any, mixed, random};
+use crate::processors::sanitize::validate::{self, any, mixed, noise, random, wordy};
 
 const fn head(body: Alphabet, min: usize) -> Find {
     Find::Head { body, min, start: Start::Anywhere }
@@ -37,10 +37,10 @@ pub(super) const TOKENS: &[Rule] = &[
     Rule {
         id: "aws-session-token",
         class: Class::AwsKey,
-        keywords: &["IQoJb3JpZ2lu", "FwoGZXIvYXdz"],
+        keywords: &["IQoJb3JpZ2lu", "FwoGZXIvYXdz", "FQoGZXIvYXdz"],
         find: head(Alphabet::Base64, 50),
         check: any,
-        found: &["expired: «IQoJb3JpZ2lu<b80>»"],
+        found: &["expired: «IQoJb3JpZ2lu<b80>»", "«FQoGZXIvYXdz<b80>» is expired"],
         kept: &["IQoJb3JpZ2lu"],
     },
     Rule {
@@ -89,9 +89,9 @@ pub(super) const TOKENS: &[Rule] = &[
             "glrtr-",
             "GR1348941",
         ],
-        find: head(Alphabet::Url, 20),
-        check: random,
-        found: &["remote: «glpat-<w20>» denied", "url?private=«glrt-<w24>»"],
+        find: head(Alphabet::Dotted, 20),
+        check: noise,
+        found: &["remote: «glpat-<w20>» denied", "url?private=«glrt-<w24>»", "«glpat-<l27>.01.<h9>».", "«glpat-<a20>»,"],
         kept: &["glpat-example", "glft-"],
     },
     Rule {
@@ -111,9 +111,9 @@ pub(super) const TOKENS: &[Rule] = &[
             "xoxe.xoxb-",
             "xapp-",
         ],
-        find: head(Alphabet::Url, 10),
-        check: random,
-        found: &["invalid_auth «xoxb-<d12>-<d12>-<w24>»", "«xapp-1-A<d10>-<d13>-<h64>»,"],
+        find: head(Alphabet::AnyBase64, 10),
+        check: noise,
+        found: &["d=«xoxd-<w30>%2F<w30>%2B<w20>%3D»;", "invalid_auth «xoxb-<d12>-<d12>-<w24>»", "«xapp-1-A<d10>-<d13>-<h64>»,"],
         kept: &["xoxb-token-goes-here"],
     },
     Rule {
@@ -130,7 +130,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::StripeKey,
         keywords: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_org_"],
         find: word(Alphabet::Word, 16),
-        check: random,
+        check: noise,
         found: &["Invalid API Key: «sk_live_<w24>»", "«rk_test_<w99>»|"],
         kept: &["task_live_<w24>", "pk_live_<w24>", "sk_test_key"],
     },
@@ -139,7 +139,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::StripeKey,
         keywords: &["whsec_"],
         find: word(Alphabet::Base64, 16),
-        check: random,
+        check: noise,
         found: &["signed with «whsec_<b32>»", "«whsec_<w32>»,"],
         kept: &["whsec_key"],
     },
@@ -175,7 +175,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::GoogleKey,
         keywords: &["1//0"],
         find: word(Alphabet::Url, 40),
-        check: random,
+        check: noise,
         found: &["refresh «1//0<l60>» revoked"],
         kept: &["1//0 is no path"],
     },
@@ -193,7 +193,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::PypiToken,
         keywords: &["pypi-"],
         find: word(Alphabet::Url, 50),
-        check: random,
+        check: noise,
         found: &["upload with «pypi-AgEIcHlwaS5vcmc<l80>»"],
         kept: &["pypi-mirror-of-the-company"],
     },
@@ -222,7 +222,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::AnthropicKey,
         keywords: &["sk-ant-"],
         find: word(Alphabet::Url, 20),
-        check: random,
+        check: noise,
         found: &["x «sk-ant-api03-<l80>»."],
         kept: &["sk-ant-key"],
     },
@@ -240,7 +240,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::VaultToken,
         keywords: &["hvs.", "hvb.", "hvr."],
         find: head(Alphabet::Url, 24),
-        check: random,
+        check: noise,
         found: &["permission denied («hvs.<l90>»)"],
         kept: &["hvs.example"],
     },
@@ -249,7 +249,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::CloudflareToken,
         keywords: &["cfk_", "cfut_", "cfat_"],
         find: head(Alphabet::Url, 30),
-        check: random,
+        check: noise,
         found: &["10000: «cfut_<l48>»", "\"«cfk_<w48>»\""],
         kept: &["cfat_token"],
     },
@@ -287,9 +287,6 @@ pub(super) const TOKENS: &[Rule] = &[
             "PMAK-",
             "glsa_",
             "glc_",
-            "sntrys_",
-            "sntryu_",
-            "ATATT3x",
             "sq0csp-",
             "rubygems_",
             "sbp_",
@@ -316,7 +313,6 @@ pub(super) const TOKENS: &[Rule] = &[
             "xkeysib-",
             "HRKU-AA",
             "ATBB",
-            "ATCTT3x",
             "pscale_tkn_",
             "pscale_pw_",
             "pscale_oauth_",
@@ -335,16 +331,34 @@ pub(super) const TOKENS: &[Rule] = &[
             "vcp_",
         ],
         find: word(Alphabet::Url, 30),
-        check: |token| random(token) && entropy_of_body(token),
+        check: |token| entropy_of_body(token),
         found: &["«dop_v1_<h64>»", "token was «nfp_<w36>»,", "«shpat_<h32>»", "«AGE-SECRET-KEY-1<u58>»"],
         kept: &["key-value-store-of-the-second-region-2024", "re_export_the_whole_module_of_version_2"],
+    },
+    Rule {
+        id: "base64-service-token",
+        class: Class::ServiceToken,
+        keywords: &["sntrys_", "sntryu_", "ATATT3x", "ATCTT3x"],
+        find: word(Alphabet::AnyBase64, 30),
+        check: random,
+        found: &["token «sntrys_<w60>_<b43>»", "«ATATT3x<l180>=<u8>»", "«sntryu_<h64>»,"],
+        kept: &["sntrys_token", "ATATT3x"],
+    },
+    Rule {
+        id: "cloudflare-origin-key",
+        class: Class::CloudflareToken,
+        keywords: &["v1.0-"],
+        find: word(Alphabet::Url, 120),
+        check: random,
+        found: &["X-Auth-User-Service-Key: «v1.0-<h24>-<h146>»"],
+        kept: &["v1.0-rc1", "release v1.0-20240101"],
     },
     Rule {
         id: "short-service-token",
         class: Class::ServiceToken,
         keywords: &["dckr_pat_", "NRAK-", "sq0atp-"],
         find: word(Alphabet::Url, 20),
-        check: random,
+        check: noise,
         found: &["docker login -p «dckr_pat_<l27>»", "«NRAK-<u27>»", "«sq0atp-<l22>»"],
         kept: &["dckr_pat_token", "NRAK-key"],
     },
@@ -409,7 +423,7 @@ pub(super) const TOKENS: &[Rule] = &[
         find: Find::At(jwt),
         check: validate::jwt,
         found: &["token «<jwt>» expired", "a=«<jwt>»&b", "x\\n«<jwt>»\\n"],
-        kept: &["eyJ", "eyJhIjoxfQ.eyJiIjoyfQ.c2ln", "eyJ<w40>.<w40>.<w40>"],
+        kept: &["eyJ..", "eyJ", "eyJhIjoxfQ.eyJiIjoyfQ.c2ln", "eyJ<w40>.<w40>.<w40>"],
     },
     Rule {
         id: "private-key",
@@ -422,17 +436,42 @@ pub(super) const TOKENS: &[Rule] = &[
             "{\"k\":\"«-----BEGIN RSA PRIVATE KEY-----\\n<b64>\\n<b30>==\\n-----END RSA PRIVATE KEY-----»\\n\"}",
             "«-----BEGIN OPENSSH PRIVATE KEY-----\n<b70>\n<b40>»",
             "«-----BEGIN EC PRIVATE KEY----- <b64> <b64>» failed to parse",
+            "2026 ERR «-----BEGIN PRIVATE KEY-----\n2026 ERR <b64>\n2026 ERR <b64>»\n2026 INFO done",
+            "> «-----BEGIN RSA PRIVATE KEY-----\n> <b64>\n> <b64>\n> -----END RSA PRIVATE KEY-----»",
+            "[\"«-----BEGIN PRIVATE KEY-----\",\"<b64>\",\"<b64>»\"]",
+            "'«-----BEGIN EC PRIVATE KEY-----\\n' +\n  '<b64>\\n' +\n  '<b64>»",
+            "«-----BEGIN PRIVATE KEY-----<br><b64><br><b64><br>-----END PRIVATE KEY-----»",
             "«---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n<b64>\n<b30>\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»",
             "«-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,<h32>\n\n<b64>\n-----END RSA PRIVATE KEY-----»",
         ],
         kept: &["-----BEGIN CERTIFICATE-----\n<b64>\n-----END CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----\n<b64>\n"],
+    },
+    Rule {
+        id: "putty-key",
+        class: Class::PrivateKey,
+        keywords: &["private-lines: "],
+        find: Find::At(putty_key),
+        check: any,
+        found: &["Private-Lines: «2\n<b64>\n<b30>==»\nPrivate-MAC: x"],
+        kept: &["Private-Lines: none"],
+    },
+    Rule {
+        id: "jwk",
+        class: Class::PrivateKey,
+        keywords: &["\"d\":", "\"d\\\":", "\"d\\\\\\\":"],
+        find: Find::At(jwk),
+        check: noise,
+        found: &["{\"kty\":\"EC\",\"d\":\"«<l43>»\",\"x\":\"1\"}"],
+        kept: &["{\"d\":\"2026-11-24\"}", "{\"d\":1}"],
     },
 ];
 
 /// Heads of a few letters also begin identifiers made of words: the body must be noise.
 fn entropy_of_body(token: &str) -> bool {
     let word = |part: &&str| part.len() > 2 && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    token.split(['-', '_', '.']).filter(word).count() <= 3 && validate::entropy(token) >= 3.4
+    let words = token.split(['-', '_', '.']).filter(word).count();
+    let least = if random(token) { 3.2 } else { 4.0 };
+    words <= 3 && validate::entropy(token) >= least && (random(token) || !wordy(token))
 }
 
 /// Tells noise from words with `-` between: a capital, an underscore, or a long last part.

@@ -200,7 +200,7 @@ fn recall(sanitizer: &Sanitizer) -> BTreeMap<Class, Score> {
             seed += 1;
             let follower = FOLLOWERS[(index + usize::try_from(seed).unwrap()) % FOLLOWERS.len()];
             let wrap = |phrase: &str| context.replace('@', phrase);
-            score.plant(sanitizer, template, seed, follower, context, wrap, same);
+            score.plant(sanitizer, (class, template), seed, follower, context, wrap, same);
         }
         for embedding in EMBEDDINGS {
             // What is encoded already would be encoded twice.
@@ -208,10 +208,18 @@ fn recall(sanitizer: &Sanitizer) -> BTreeMap<Class, Score> {
                 continue;
             }
             seed += 1;
-            score.plant(sanitizer, template, seed, "", embedding.name, embedding.wrap, embedding.written);
+            score.plant(sanitizer, (class, template), seed, "", embedding.name, embedding.wrap, embedding.written);
         }
     }
     scores
+}
+
+/// A line of JSON for bench/scanners.py, where `FLOE_WRITE_CORPUS` names a file.
+fn write_case(class: &str, secret: &str, text: &str, found: bool) {
+    use std::io::Write as _;
+    let Some(path) = std::env::var_os("FLOE_WRITE_CORPUS") else { return };
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    writeln!(file, "{}", serde_json::json!({ "class": class, "secret": secret, "text": text, "found": found })).unwrap();
 }
 
 impl Score {
@@ -219,7 +227,7 @@ impl Score {
     fn plant(
         &mut self,
         sanitizer: &Sanitizer,
-        template: &str,
+        (class, template): (Class, &str),
         seed: u64,
         follower: &str,
         place: &str,
@@ -238,6 +246,7 @@ impl Score {
         let whole: String = head.into_iter().rev().chain(secret.chars()).collect();
         let found = !stored.contains(&written(&whole));
         self.found += usize::from(found);
+        write_case(class.name(), &written(&secret), &sent, found);
         if !found {
             println!("missed {template} in {place}: {sent}\n    stored {stored}");
         }
@@ -253,6 +262,7 @@ fn mistaken(sanitizer: &Sanitizer) -> (usize, Vec<(String, String)>) {
             let text = Noise(50_000 + seed).fill(template);
             let stored = sanitizer.clean(&text, Mode::Text).text.into_owned();
             texts += 1;
+            write_case("ordinary", &text, &text, stored != text);
             if stored != text {
                 wrong.push((text, stored));
             }
@@ -290,6 +300,33 @@ fn what_is_planted_is_found_and_what_is_ordinary_stays() {
         wrong.len(),
         &wrong[..wrong.len().min(5)]
     );
+}
+
+/// Every form that its secret ends, in every context and embedding, before every character that is part of no token.
+#[test]
+fn no_secret_survives_in_any_context_before_any_character() {
+    let sanitizer = sanitizer();
+    let mut scores: BTreeMap<Class, Score> = BTreeMap::new();
+    let last: Vec<(Class, &str)> =
+        all().filter_map(|rule| Some((rule.class, *rule.found.iter().find(|template| template.ends_with('»'))?))).collect();
+    let followers: Vec<String> = (' '..='~').filter(|&c| !Alphabet::Url.has(c as u8)).map(String::from).collect();
+    for (seed, (class, template)) in (7_000..).zip(last) {
+        let score = scores.entry(class).or_insert(Score { planted: 0, found: 0 });
+        for follower in &followers {
+            for context in CONTEXTS {
+                let wrap = |phrase: &str| context.replace('@', phrase);
+                score.plant(&sanitizer, (class, template), seed, follower, context, wrap, same);
+            }
+            for embedding in EMBEDDINGS.iter().filter(|embedding| embedding.name != "URL" || !template.contains('%')) {
+                score.plant(&sanitizer, (class, template), seed, follower, embedding.name, embedding.wrap, embedding.written);
+            }
+        }
+    }
+    let planted: usize = scores.values().map(|score| score.planted).sum();
+    println!("{planted} cases\n{}", table(&scores));
+    for (class, score) in &scores {
+        assert!(score.found * 1000 >= score.planted * 995, "{}: {} of {}", class.name(), score.found, score.planted);
+    }
 }
 
 /// `FLOE_WRITE_DOCS=1` writes it.
