@@ -420,7 +420,9 @@ impl Scan<'_> {
 
     fn value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
         let field = self.field(keyword)?;
+        // What a value looks like is seen at its head: one that holds many keywords is looked at for each of them.
         let text = &self.text[field.value.clone()];
+        let text = &text[..text.floor_char_boundary(MAX_BALANCED)];
         if field.quoted {
             let other = field.sign == Sign::Comma && !is_second_of_two(self, keyword, &field.value);
             return (!other && !placeholder(text.trim())).then_some(field.value);

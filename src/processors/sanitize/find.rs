@@ -100,7 +100,24 @@ impl Scan<'_> {
 /// The lines of base64 behind their number, of a key as PuTTY keeps it.
 pub(super) fn putty_key(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
     let number = scan.run(Alphabet::Digit, keyword.end);
-    let end = pem_lines(scan, number);
+    let mut end = number;
+    loop {
+        // A line end, real or escaped, at whatever depth.
+        let at = |from: usize| {
+            let rest = scan.bytes.get(from..).unwrap_or_default();
+            let slashes = rest.iter().take(16).take_while(|&&byte| byte == b'\\').count();
+            let letter = if slashes > 0 { b'n' } else { b'\n' };
+            rest.get(slashes).filter(|&&byte| byte == letter).map(|_| from + slashes + 1)
+        };
+        let Some(start) = at(end) else { break };
+        let padding = |from: usize| scan.bytes[from..].iter().take(2).take_while(|&&byte| byte == b'=').count();
+        let run = scan.bytes[start..].iter().take(MAX_BETWEEN).take_while(|&&byte| Alphabet::Base64.has(byte)).count();
+        let line = start + run + padding(start + run);
+        if run == 0 || (line < scan.bytes.len() && at(line).is_none()) {
+            break;
+        }
+        end = line;
+    }
     (number > keyword.end && end > number + PIECE).then_some(keyword.end..end)
 }
 

@@ -554,6 +554,16 @@ fn hostile_text_takes_linear_work() {
         "DE89 ",
         "ssn ",
         "x@tcp(",
+        "token=",
+        "token=a1",
+        "authorization=",
+        "password:[\"a\",",
+        "password=${",
+        "Private-Lines: 2\n",
+        "-----BEGIN PRIVATE KEY-----",
+        "key-",
+        "xoxd-",
+        "\nPASSWORD=a",
     ] {
         let work = |bytes: usize| {
             let text = piece.repeat(bytes / piece.len());

@@ -61,6 +61,7 @@ pub(super) fn noise(text: &str) -> bool {
 
 /// A value behind a name such as `token`: it looks like no word, number, time, path or address of something.
 pub(super) fn credential(text: &str) -> bool {
+    let text = &text[..text.floor_char_boundary(256)];
     let bytes = text.as_bytes();
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unit = digits > 0 && bytes.len() - digits <= 8 && bytes[digits..].iter().all(u8::is_ascii_lowercase);

@@ -11,6 +11,9 @@ use super::rules::{Find, Rule, all};
 use super::scan::{Alphabet, Scan};
 use super::{Mode, encoded, hints, mark};
 
+/// No more of a token is given to the check of its rule, in bytes.
+const MAX_CHECKED: usize = 1024;
+
 /// The rules of one mode.
 #[derive(Clone)]
 pub(super) struct Words {
@@ -282,6 +285,8 @@ impl Words {
     fn checked(&self, text: &str, range: Option<Range<usize>>, rule: usize) -> Option<Found> {
         let range = range?;
         let token = text.get(range.clone())?;
+        // Longer than any rule asks for, and short enough for a text that holds many heads.
+        let token = &token[..token.floor_char_boundary(MAX_CHECKED)];
         if (self.rules[rule].check)(token) { self.kept(text, range, rule) } else { None }
     }
 
