@@ -315,7 +315,7 @@ impl<'r> Pass<'_, 'r, '_> {
         if !is_invocation && !fact.has_exception && !fact.is_deployment {
             return Ok(0);
         }
-        self.lookup.view(span.scope, span.attributes);
+        self.lookup.view_again(span.scope, span.attributes);
         self.current = Current::span(span);
         let mut rows = 0;
         if is_invocation {

@@ -11,11 +11,13 @@
 //! | `keywords`, `hints` | the two passes over every text: where keywords stand, where shapes may stand |
 //! | `scan` | one string under the rules: alphabets and runs |
 //! | `fields`, `headers`, `spoken` | finders of values behind a name: `password=…`, `Cookie: …`, `-u name:…` |
-//! | `encoded` | text that came as bytes and stands as base64 |
-//! | `find` | finders of tokens and shapes: JWT, PEM, URLs, e-mail, cards, addresses |
+//! | `separators` | what stands between a name and its value |
+//! | `encoded`, `escapes` | text that came as bytes and stands as base64; text behind `%22`, `\u0022`, `&quot;` |
+//! | `find`, `pem`, `mail`, `addresses` | finders of tokens and shapes: JWT, URLs, cards; private keys; e-mail; IP addresses |
 //! | `issued` | finders of tokens as one service issues them |
 //! | `phone` | telephone numbers, a class that is off unless switched on |
-//! | `validate` | checksums, decoders, entropy, stop words |
+//! | `validate` | checksums, decoders, entropy |
+//! | `plain`, `placeholders` | what is no secret: words, paths, code, sentences; stop words and masks |
 //! | [`mark`] | the mark, and where a text that holds marks may be cut |
 //!
 //! Two passes look at every byte: one for the keywords of all rules, one for signs of what has no keyword. Over a column they run once through
@@ -23,18 +25,25 @@
 //!
 //! Invariants: no built-in rule runs over a whole value; a scan is linear in its text; what one scan leaves, another scan leaves as well.
 
+mod addresses;
 pub mod custom;
 mod encoded;
+mod escapes;
 mod fields;
 mod find;
 mod headers;
 mod hints;
 mod issued;
 mod keywords;
+mod mail;
 pub mod mark;
+mod pem;
 mod phone;
+mod placeholders;
+mod plain;
 pub mod rules;
 mod scan;
+mod separators;
 mod spoken;
 mod validate;
 mod words;

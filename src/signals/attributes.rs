@@ -35,12 +35,40 @@ impl KeyId {
     pub const DELETED: KeyId = KeyId(u32::MAX);
 }
 
+/// A key in the table.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    id: KeyId,
+    ends: Ends,
+}
+
+/// Length, first and last eight bytes of a name: all of it up to [`Ends::WHOLE`] bytes, so that such names need no further comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    len: usize,
+    head: u64,
+    tail: u64,
+}
+
+impl Ends {
+    const WHOLE: usize = 16;
+
+    #[inline]
+    fn of(name: &[u8]) -> Ends {
+        let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        };
+        Ends { len: name.len(), head, tail }
+    }
+}
+
 /// The keys that a chain reads, known at start: the projection of decoding.
 #[derive(Debug, Default)]
 pub struct Keys {
     names: Vec<Box<str>>,
     /// Open addressing over `names`: a power of two of places, at most a quarter of them taken; see [`Keys::place`].
-    table: Vec<Option<KeyId>>,
+    table: Vec<Option<Seat>>,
     /// How keys begin that are decoded without being known one by one, and the id that they share.
     families: Vec<(Box<str>, KeyId)>,
     keep_all: bool,
@@ -94,11 +122,12 @@ impl Keys {
     /// The same for a key whose bytes may not be UTF-8; a name that is found is.
     #[inline]
     pub fn find_bytes(&self, name: &[u8]) -> Option<KeyId> {
-        let mut place = self.place(name);
+        let ends = Ends::of(name);
+        let mut place = self.place(ends);
         // Ends: the table always has empty places.
-        while let Some(Some(id)) = self.table.get(place) {
-            if self.names[id.0 as usize].as_bytes() == name {
-                return Some(*id);
+        while let Some(Some(seat)) = self.table.get(place) {
+            if seat.ends == ends && (ends.len <= Ends::WHOLE || self.names[seat.id.0 as usize].as_bytes() == name) {
+                return Some(seat.id);
             }
             place = (place + 1) & (self.table.len() - 1);
         }
@@ -119,22 +148,18 @@ impl Keys {
     }
 
     fn seat(&mut self, index: usize) {
-        let mut place = self.place(self.names[index].as_bytes());
+        let ends = Ends::of(self.names[index].as_bytes());
+        let mut place = self.place(ends);
         while self.table[place].is_some() {
             place = (place + 1) & (self.table.len() - 1);
         }
-        self.table[place] = u32::try_from(index).ok().map(KeyId);
+        self.table[place] = u32::try_from(index).ok().map(|id| Seat { id: KeyId(id), ends });
     }
 
-    /// Where to look first. Hashes the length and the first and last eight bytes: senders cannot fill the table, so that a
-    /// hash that can be guessed does no harm.
+    /// Where to look first. Senders cannot fill the table, so that a hash that can be guessed does no harm.
     #[inline]
-    fn place(&self, name: &[u8]) -> usize {
-        let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-            _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-        };
-        let mixed = (head ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ tail;
+    fn place(&self, ends: Ends) -> usize {
+        let mixed = (ends.head ^ ends.len as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ends.tail;
         let mixed = mixed.wrapping_mul(0xD6E8_FEB8_6659_FD93);
         (mixed >> 32) as usize & self.table.len().wrapping_sub(1)
     }

@@ -1,7 +1,7 @@
 //! What is found on the disk at open: torn tails are cut, damage is set aside, the last segment is written anew.
 //!
 //! [`Recovery::survey`] reads everything that is held once and checks it; memory is one frame. It changes nothing: damage is written down in the
-//! journal first, and what [`repair`] does to the files afterwards may be done again.
+//! journal first, and what [`mod@repair`] does to the files afterwards may be done again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

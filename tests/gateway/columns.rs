@@ -91,3 +91,29 @@ fn another_type_of_a_live_column_stops_its_table_until_the_configuration_is_mend
     floe.flush();
     assert_eq!(python::column(&floe, "invocations", "invocation_id"), ["first", "second"]);
 }
+
+#[test]
+fn a_column_that_somebody_dropped_stops_its_table_by_name_until_it_is_there_again() {
+    let mut floe = start(FIRST);
+    export(&floe, "first");
+    floe.flush();
+    python::run("meddle.py", &["drop_column", &floe.source, "invocations", "tenant"]);
+    export(&floe, "second");
+    assert!(!floe.command("flush").output().unwrap().status.success());
+    let why = "column `tenant` was dropped or renamed by somebody else: add it to the table again, optional, as string";
+    assert!(floe.run("status").contains(why), "{}", floe.run("status"));
+    floe.wait_until("the column in the health", || {
+        let health = send::get(floe.ports.health, "/").unwrap();
+        let words = ["\"table\":\"invocations\",\"state\":\"stopped\"", why];
+        health.status == 200 && words.iter().all(|words| health.text().contains(words))
+    });
+    let said = floe.command("check").output().unwrap();
+    assert!(!said.status.success() && String::from_utf8_lossy(&said.stdout).contains(why), "{said:?}");
+    python::run("meddle.py", &["add_column", &floe.source, "invocations", "tenant"]);
+    assert!(floe.terminate().success(), "{}", floe.log());
+    floe.restart();
+    floe.settle();
+    let rows = python::rows(&floe, "invocations");
+    assert_eq!(row(&rows, "first")["tenant"], Value::Null, "under another id");
+    assert!(row(&rows, "second")["tenant"].as_str().unwrap().starts_with("tenant of second"));
+}

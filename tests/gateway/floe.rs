@@ -152,6 +152,11 @@ impl Floe {
     /// Starts the process again in the same directory.
     pub fn restart(&mut self) {
         self.spawn();
+        self.wait_until_ready();
+    }
+
+    /// Waits until the process that was spawned takes requests.
+    pub fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while send::get(self.ports.health, "/").map_or(true, |reply| reply.status != 200) {
             let exited = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -207,6 +212,15 @@ impl Floe {
     /// Commits what is held.
     pub fn flush(&self) {
         self.run("flush");
+    }
+
+    /// Flushes until everything is committed: a flush that met a fault says so.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.command("flush").output().unwrap().status.success() {
+            assert!(Instant::now() < deadline, "it does not settle\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     pub fn pid(&self) -> u32 {

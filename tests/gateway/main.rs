@@ -11,6 +11,7 @@
     reason = "tests fail by panicking and speak on stdout"
 )]
 
+mod acknowledged;
 mod floe;
 mod laws;
 mod parts;
@@ -18,6 +19,7 @@ mod proxy;
 mod python;
 mod r2;
 mod send;
+mod warehouses;
 
 mod answers;
 mod bad_bytes;
@@ -34,6 +36,7 @@ mod credentials;
 mod dead_letters;
 mod disks;
 mod emitters;
+mod everywhere;
 mod first_light;
 mod foreign;
 mod goldens;
@@ -44,10 +47,10 @@ mod own_metrics;
 mod people;
 mod privacy;
 mod prometheus;
+mod readers;
 mod routes;
 mod rules;
 mod secured;
-mod spark;
 mod stores;
 mod system_calls;
 #[cfg(feature = "faults")]

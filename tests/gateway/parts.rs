@@ -1,8 +1,8 @@
-//! Real parts beside floe: MinIO, which checks signatures, and Apache's own REST catalog. One of each serves all tests of a run; a test has a
-//! namespace of its own.
+//! Real parts beside floe: MinIO, which checks signatures, Apache's own REST catalog, and Nessie. One of each serves all tests of a run; a test
+//! has a namespace of its own.
 //!
 //! `./test` installs them (`tests/parts`) and names their folders in `FLOE_TEST_MINIO` and `FLOE_TEST_REST_CATALOG`. Without them a test is
-//! skipped by name; with `CI=true` it fails.
+//! skipped by name; with `CI=true` it fails. Nessie comes on demand: `FLOE_TEST_NESSIE=$(tests/parts/nessie.sh) ./test nessie`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -22,30 +22,35 @@ const BUCKET: &str = "floe";
 #[derive(Clone, Debug)]
 pub struct Lake {
     pub catalog: SocketAddr,
+    /// Of its address: where it does not begin at the root.
+    path: &'static str,
     pub s3: SocketAddr,
     pub namespace: String,
-}
-
-/// Where a suite keeps its tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Warehouse {
-    SqliteAndFiles,
-    RestAndS3,
 }
 
 impl Lake {
     /// `None` where the parts are not installed: the test is skipped by name.
     pub fn open() -> Option<Lake> {
         static SERVERS: OnceLock<Option<(SocketAddr, SocketAddr)>> = OnceLock::new();
-        static NAMESPACES: AtomicU32 = AtomicU32::new(0);
         let Some((catalog, s3)) = *SERVERS.get_or_init(start) else {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            assert!(std::env::var_os("CI").is_none(), "in CI nothing may be skipped: FLOE_TEST_MINIO, FLOE_TEST_REST_CATALOG");
-            println!("SKIPPED {test}: FLOE_TEST_MINIO and FLOE_TEST_REST_CATALOG are not set, run it with ./test");
+            skipped("FLOE_TEST_MINIO and FLOE_TEST_REST_CATALOG are not set");
             return None;
         };
-        let namespace = format!("analytics_{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
-        Some(Lake { catalog, s3, namespace })
+        Some(Lake { catalog, path: "", s3, namespace: namespace() })
+    }
+
+    /// The same with Nessie before the store, on demand.
+    pub fn of_nessie() -> Option<Lake> {
+        static SERVER: OnceLock<SocketAddr> = OnceLock::new();
+        // Nobody asked for it: no reason for a word.
+        let folder = PathBuf::from(std::env::var_os("FLOE_TEST_NESSIE")?);
+        let Lake { s3, namespace, .. } = Lake::open()?;
+        let catalog = *SERVER.get_or_init(|| start_nessie(&folder, s3));
+        Some(Lake { catalog, path: "/iceberg", s3, namespace })
+    }
+
+    pub fn uri(&self) -> String {
+        format!("http://{}{}", self.catalog, self.path)
     }
 
     /// The same tables, through something that stands before the catalog.
@@ -55,7 +60,8 @@ impl Lake {
 
     /// The shipped configuration with its tables here. Keys come from the catalog, or from the configuration.
     pub fn configure(&self, config: &str, vended: bool) -> String {
-        let Lake { catalog, s3, namespace } = self;
+        let Lake { s3, namespace, .. } = self;
+        let uri = self.uri();
         let keys = if vended { String::new() } else { format!(", access_key_id: {ACCESS_KEY}, secret_access_key: {SECRET_KEY}") };
         let sqlite = "catalog: { type: sql, uri: \"sqlite://floe-data/catalog.db\", warehouse: floe-data/warehouse }";
         assert!(config.contains(sqlite), "{config}");
@@ -63,7 +69,7 @@ impl Lake {
             .replace(
                 sqlite,
                 &format!(
-                    "catalog: {{ type: rest, uri: \"http://{catalog}\" }}\n    \
+                    "catalog: {{ type: rest, uri: \"{uri}\" }}\n    \
                      storage: {{ type: s3, endpoint: \"http://{s3}\", region: us-east-1, path_style: true{keys} }}"
                 ),
             )
@@ -74,8 +80,20 @@ impl Lake {
 
     /// What `tests/python/read.py` calls this place.
     pub fn source(&self) -> String {
-        format!("rest http://{} http://{} {}", self.catalog, self.s3, self.namespace)
+        format!("rest {} http://{} {}", self.uri(), self.s3, self.namespace)
     }
+}
+
+/// With `CI=true` nothing may be skipped.
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(std::env::var_os("CI").is_none(), "in CI nothing may be skipped: {why}");
+    println!("SKIPPED {test}: {why}, run it with ./test");
+}
+
+fn namespace() -> String {
+    static NAMESPACES: AtomicU32 = AtomicU32::new(0);
+    format!("analytics_{}", NAMESPACES.fetch_add(1, Ordering::Relaxed))
 }
 
 fn start() -> Option<(SocketAddr, SocketAddr)> {
@@ -120,6 +138,31 @@ fn start() -> Option<(SocketAddr, SocketAddr)> {
     Some((address, s3))
 }
 
+/// With its state in memory, its tables in MinIO.
+fn start_nessie(folder: &Path, s3: SocketAddr) -> SocketAddr {
+    let address = free();
+    let store = "-Dnessie.catalog.service.s3.default-options";
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL"])
+        .arg(folder.join("java"))
+        .args(["-Xmx512m", "-XX:+UseSerialGC", "-Dquarkus.otel.sdk.disabled=true", "-Dquarkus.http.host=127.0.0.1"])
+        .arg(format!("-Dquarkus.http.port={}", address.port()))
+        .args(["-Dquarkus.management.host=127.0.0.1", "-Dquarkus.management.port=0", "-Dnessie.version.store.type=IN_MEMORY"])
+        .args(["-Dnessie.catalog.default-warehouse=warehouse"])
+        .arg(format!("-Dnessie.catalog.warehouses.warehouse.location=s3://{BUCKET}/nessie"))
+        .arg(format!("{store}.endpoint=http://{s3}"))
+        .args([format!("{store}.region=us-east-1"), format!("{store}.path-style-access=true")])
+        // Not below `nessie.`, where secrets are not taken.
+        .arg(format!("{store}.access-key=urn:nessie-secret:quarkus:s3-key"))
+        .args([format!("-Ds3-key.name={ACCESS_KEY}"), format!("-Ds3-key.secret={SECRET_KEY}")])
+        .arg("-jar")
+        .arg(folder.join("nessie.jar"));
+    run(command, &data_directory().join("nessie.log"));
+    await_status(address, "/iceberg/v1/config");
+    address
+}
+
 /// Of this run; those of runs that are over are removed first.
 fn data_directory() -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -153,7 +196,8 @@ fn run(mut command: Command, log: &Path) {
 }
 
 fn await_status(server: SocketAddr, path: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    // A server in Java takes minutes where others are at work.
+    let deadline = Instant::now() + 5 * PATIENCE;
     while !send::get(server, path).is_ok_and(|reply| reply.status == 200) {
         assert!(Instant::now() < deadline, "no answer from {server}{path}");
         std::thread::sleep(Duration::from_millis(50));

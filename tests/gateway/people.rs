@@ -107,8 +107,12 @@ fn a_catalog_from_a_backup_is_told_of_and_gone_on_with() {
     export(&floe, "second");
     floe.flush();
     assert!(floe.terminate().success(), "{}", floe.log());
-    catalog_files(&floe).into_iter().for_each(|file| fs::remove_file(file).unwrap());
-    backup.into_iter().for_each(|(bytes, file)| fs::write(file, bytes).unwrap());
+    for file in catalog_files(&floe) {
+        fs::remove_file(file).unwrap();
+    }
+    for (bytes, file) in backup {
+        fs::write(file, bytes).unwrap();
+    }
     floe.restart();
     export(&floe, "third");
     floe.flush();

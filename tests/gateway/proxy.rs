@@ -56,6 +56,8 @@ struct Script {
     looks: [Option<Bytes>; 2],
     held: Option<(Fault, Kept)>,
     paused: bool,
+    /// Nothing is answered.
+    away: bool,
     /// Faults that took place.
     met: u32,
     /// Answers of the catalog to requests that were held or sent twice.
@@ -94,6 +96,11 @@ impl Proxy {
     /// The next look sees the version before the last commit.
     pub fn next_look_is_stale(&self) {
         self.script().stale_loads += 1;
+    }
+
+    /// From now on every request breaks, or none does any more.
+    pub fn set_away(&self, away: bool) {
+        self.script().away = away;
     }
 
     /// How many faults took place.
@@ -149,6 +156,9 @@ impl Proxy {
     }
 
     async fn answer(&self, kept: Kept) -> Result<Answer, std::io::Error> {
+        if self.script().away {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
         let ours = kept.path.split('?').next().unwrap().ends_with("/tables/invocations");
         match kept.method {
             Method::POST if ours => self.commit(kept).await,

@@ -6,7 +6,7 @@
 //! | addresses | `/<account>/<bucket>/v1/config` wants `warehouse=<account>_<bucket>` and answers with `overrides.prefix`, which all other paths have |
 //! | tokens | `Authorization: Bearer`; 401 without one and 403 with another, in plain text |
 //! | keys | every table comes with S3 keys of its own, which may expire; or the token's id and the SHA-256 of its value. No endpoint, no region |
-//! | limits | commits a table and writes a catalog in a time: 429 `TooManyRequestsException` with `Retry-After` |
+//! | limits | commits a table, new tables, new namespaces and writes a catalog in a time: 429 `TooManyRequestsException` with `Retry-After` |
 //! | races | of two commits at once the loser is told 400 `ConcurrentUpdateError`, a failed requirement 409 |
 //! | properties | `write.data.path*` and most of `write.metadata*` are refused: 409 `FailedToSetProperties` |
 //! | names | `system`, `examples`, `information_schema` are no namespaces |
@@ -41,8 +41,10 @@ const PREFIX: &str = "b7f0c3";
 /// Those of `write.metadata` that may be set.
 const METADATA_PROPERTIES: [&str; 3] =
     ["write.metadata.compression-codec", "write.metadata.delete-after-commit.enabled", "write.metadata.previous-versions-max"];
-/// What of the catalog's limits is looked at.
+/// The catalog's limits a minute: of one table's commits, of new tables, of new namespaces, of all writes.
 const COMMITS: usize = 20;
+const TABLES: usize = 10;
+const NAMESPACES: usize = 20;
 const WRITES: usize = 120;
 
 /// One account with one bucket and its catalog.
@@ -62,7 +64,10 @@ struct Service {
     lifetime: Duration,
     /// The minute of the limits.
     minute: Duration,
-    commits: HashMap<String, Vec<Instant>>,
+    /// Of one table in it.
+    most_commits: usize,
+    /// Of a table, or of what is made.
+    writes_of: HashMap<String, Vec<Instant>>,
     writes: Vec<Instant>,
     /// When somebody was told to wait, for which table, and when commits came in all the same.
     told: HashMap<String, Instant>,
@@ -91,7 +96,8 @@ impl R2 {
             keys: HashMap::from([(TOKEN_ID.to_owned(), Keys { secret: secret_key(), session: None, until: None })]),
             lifetime: Duration::from_hours(1),
             minute: Duration::from_mins(1),
-            commits: HashMap::new(),
+            most_commits: COMMITS,
+            writes_of: HashMap::new(),
             writes: Vec::new(),
             told: HashMap::new(),
             refusals: 0,
@@ -140,6 +146,11 @@ impl R2 {
     /// The limits are kept for this long instead of a minute.
     pub fn set_minute(&self, minute: Duration) {
         self.service().minute = minute;
+    }
+
+    /// So many commits of a table instead of twenty.
+    pub fn set_commits(&self, most: usize) {
+        self.service().most_commits = most;
     }
 
     /// The token may read objects, and write none.
@@ -205,7 +216,7 @@ impl R2 {
         if set.into_iter().any(|(name, _)| refused(name)) {
             return Some(error(StatusCode::CONFLICT, "FailedToSetProperties"));
         }
-        self.service().limit(table)
+        self.service().limit(table, &kept.path)
     }
 
     /// Of two at once the catalog tries the loser again, twice; ours assert a head, so that does not help.
@@ -249,21 +260,26 @@ impl R2 {
 }
 
 impl Service {
-    fn limit(&mut self, table: Option<&str>) -> Option<Answer> {
+    fn limit(&mut self, table: Option<&str>, path: &str) -> Option<Answer> {
+        let (what, most) = match table {
+            Some(table) => (table, self.most_commits),
+            None if path.ends_with("/tables") => ("new tables", TABLES),
+            None => ("new namespaces", NAMESPACES),
+        };
         let (now, minute) = (Instant::now(), self.minute);
         let within = |times: &mut Vec<Instant>, most: usize| {
             times.retain(|at| now - *at < minute);
             times.len() < most
         };
         let whole = within(&mut self.writes, WRITES);
-        let commits = self.commits.entry(table.unwrap_or_default().to_owned()).or_default();
-        let fits = whole && (table.is_none() || within(commits, COMMITS));
+        let alike = self.writes_of.entry(what.to_owned()).or_default();
+        let fits = whole && within(alike, most);
         if table.and_then(|table| self.told.get(table)).is_some_and(|until| now < *until) {
             self.hasty += 1;
         }
         if fits {
             self.writes.push(now);
-            commits.push(now);
+            alike.push(now);
             return None;
         }
         self.refusals += 1;

@@ -1,4 +1,4 @@
-"""Makes the table `analytics.invocations` before floe does, as another tool would, with PyIceberg.
+"""Makes the table `invocations` before floe does, as another tool would, with PyIceberg.
 
     foreign.py DATA reversed       columns in another order behind one of its own, other field ids, times without a zone; date and hour
     foreign.py DATA unpartitioned  the same without partitions
@@ -11,7 +11,6 @@
 import os
 import sys
 
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import BucketTransform, DayTransform, IdentityTransform
@@ -25,6 +24,8 @@ from pyiceberg.types import (
     StringType,
     TimestampType,
 )
+
+from read import catalog, remote
 
 COLUMNS = {
     "hour": IntegerType(),
@@ -48,9 +49,11 @@ COLUMNS = {
 
 def main():
     data, variant = sys.argv[1:]
-    os.makedirs(data, exist_ok=True)
-    catalog = SqlCatalog("default", uri=f"sqlite:///{data}/catalog.db", warehouse=f"file://{data}/warehouse")
-    catalog.create_namespace("analytics")
+    if not remote(data):
+        os.makedirs(data, exist_ok=True)
+    namespace = remote(data)[2] if remote(data) else "analytics"
+    there = catalog(data)
+    there.create_namespace(namespace)
     columns = dict(COLUMNS, memory_used_bytes=IntegerType()) if variant == "narrow" else COLUMNS
     fields = [NestedField(1, "note", StringType(), required=variant == "required")]
     fields += [NestedField(2 + at, name, kind, required=False) for at, (name, kind) in enumerate(columns.items())]
@@ -63,7 +66,7 @@ def main():
     identity = [("date", IdentityTransform(), "date"), ("hour", IdentityTransform(), "hour")]
     spec = specs.get(variant, identity)
     parts = [PartitionField(ids[source], 1000 + at, transform, name) for at, (source, transform, name) in enumerate(spec)]
-    catalog.create_table("analytics.invocations", Schema(*fields), partition_spec=PartitionSpec(*parts))
+    there.create_table(f"{namespace}.invocations", Schema(*fields), partition_spec=PartitionSpec(*parts))
 
 
 if __name__ == "__main__":

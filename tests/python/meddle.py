@@ -1,6 +1,6 @@
 """What other people do to a table.
 
-    meddle.py ACTION DATA TABLE
+    meddle.py ACTION DATA TABLE [COLUMN]
 
     forget      removes the watermark, and expires every snapshot but the newest, which is somebody else's
     remove      removes the watermark
@@ -9,12 +9,15 @@
     rollback    rolls the table back by one snapshot
     drop        drops it
     spec        stops partitioning it by its last partition field
+    drop_column, add_column     drops a column; adds one of text
 """
 
 import sys
 import uuid
 
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.types import StringType
+
+from read import load
 
 
 def watermark(table):
@@ -60,7 +63,17 @@ def spec(table):
         update.remove_field(table.spec().fields[-1].name)
 
 
-action, data, name = sys.argv[1:]
-catalog = SqlCatalog("default", uri=f"sqlite:///{data}/catalog.db", warehouse=f"file://{data}/warehouse")
+def drop_column(table, column):
+    with table.update_schema(allow_incompatible_changes=True) as change:
+        change.delete_column(column)
+
+
+def add_column(table, column):
+    with table.update_schema() as change:
+        change.add_column(column, StringType())
+
+
+action, data, name, *column = sys.argv[1:]
 actions = {"forget": forget, "remove": remove, "put_back": put_back, "raise": put_forward, "rollback": rollback, "drop": drop, "spec": spec}
-actions[action](catalog.load_table(f"analytics.{name}"))
+actions |= {"drop_column": drop_column, "add_column": add_column}
+actions[action](load(data, name), *column)

@@ -4,6 +4,7 @@
     read.py files DATA TABLE [FILTER]     the files that a scan with this filter would open
     read.py table DATA TABLE              schema, partition spec, sort order, properties, snapshots
     read.py sql DATA QUERY                DuckDB over the tables: {invocations}, {rate_limits}, {deployments}, {errors}
+    read.py arrow DATA QUERY              the same over what PyIceberg reads of each
 
 DATA is the directory that holds catalog.db and warehouse/. TABLE is in the namespace `analytics`, or `namespace.table`.
 """
@@ -75,9 +76,22 @@ def table(data, name):
 
 def sql(data, query):
     connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return answers(connection, query, scans(connection, data))
+
+
+def arrow(data, query):
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for name in TABLES:
+        connection.register(name, load(data, name).scan().to_arrow())
+    return answers(connection, query, {name: name for name in TABLES})
+
+
+def scans(connection, data):
+    """What DuckDB reads each table with."""
     for extension in ("avro", "httpfs", "iceberg"):
         import_extension(extension, con=connection)
-    connection.execute("SET TimeZone = 'UTC'")
     if remote(data):
         uri, s3, namespace = remote(data)
         connection.execute(
@@ -86,9 +100,11 @@ def sql(data, query):
         )
         options = "AUTHORIZATION_TYPE 'none', ACCESS_DELEGATION_MODE 'none'"
         connection.execute(f"ATTACH '' AS lake (TYPE ICEBERG, ENDPOINT '{uri}', {options})")
-        scans = {name: f"lake.{namespace}.{name}" for name in TABLES}
-    else:
-        scans = {name: f"iceberg_scan('{load(data, name).metadata_location}')" for name in TABLES}
+        return {name: f"lake.{namespace}.{name}" for name in TABLES}
+    return {name: f"iceberg_scan('{load(data, name).metadata_location}')" for name in TABLES}
+
+
+def answers(connection, query, scans):
     result = connection.execute(query.format(**scans))
     columns = [column[0] for column in result.description]
     for row in result.fetchall():
@@ -97,7 +113,7 @@ def sql(data, query):
 
 def main():
     command, data, *rest = sys.argv[1:]
-    made = {"rows": rows, "files": files, "table": table, "sql": sql}[command](data, *rest)
+    made = {"rows": rows, "files": files, "table": table, "sql": sql, "arrow": arrow}[command](data, *rest)
     for line in made:
         print(json.dumps(line, default=str))
 

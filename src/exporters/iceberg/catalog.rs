@@ -353,7 +353,10 @@ impl Catalog for TableCatalog {
 
 /// Whether the storage, as it is configured, is the one that the catalog writes metadata to.
 pub(super) async fn one_store(table: &IcebergTable) -> Result<(), CatalogError> {
-    let Some(location) = table.metadata_location() else { return Ok(()) };
+    // Nessie may name metadata by an address of its own.
+    let scheme = |location: &str| location.split_once("://").map(|(scheme, _)| scheme.to_owned());
+    let location = table.metadata_location().filter(|location| scheme(location) == scheme(table.metadata().location()));
+    let Some(location) = location else { return Ok(()) };
     match table.file_io().exists(location).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(CatalogError::OtherStore(location.to_owned())),

@@ -146,7 +146,7 @@ async fn look(
     };
     *storage = Some((found.metadata().location().to_owned(), found.file_io().clone()));
     catalog::one_store(&found).await.map_err(said)?;
-    let widened = schema::widened(table, rows, found.metadata()).map_err(|error| Said::from(brief(&error)))?;
+    let widened = schema::widened(table, rows, found.metadata()).map_err(Said::from)?;
     let own = table.schema();
     let rows = if widened.is_some() { &own } else { rows };
     let target = Target::of(table, rows, found.metadata(), found.file_io()).map_err(Said::from)?;

@@ -80,18 +80,34 @@ pub(super) fn creation(table: Table, rows: &ArrowSchema) -> Result<TableCreation
 }
 
 /// The current schema with the added columns that it lacks behind its own; `None` where it has them all. Ids are new ones: one that was
-/// ever given away, also to a column that was dropped, is never used again.
-pub(super) fn widened(table: Table, rows: &ArrowSchema, metadata: &TableMetadata) -> Result<Option<Schema>, Error> {
+/// ever given away is never used again.
+///
+/// # Errors
+/// Names a column that the table once had: somebody dropped or renamed it, and a new one of that name would hide its values.
+pub(super) fn widened(table: Table, rows: &ArrowSchema, metadata: &TableMetadata) -> Result<Option<Schema>, String> {
     let schema = metadata.current_schema();
-    let missing = added_fields(table, rows).filter(|(name, _)| schema.field_by_name(name).is_none());
-    let missing: Vec<_> =
-        missing.zip(metadata.last_column_id() + 1..).map(|((name, kind), id)| field(id, name, kind, ADDED_DOC)).collect();
+    let was_there = |name: &str| metadata.schemas_iter().any(|schema| schema.field_by_name(name).is_some());
+    let missing: Vec<_> = added_fields(table, rows).filter(|(name, _)| schema.field_by_name(name).is_none()).collect();
+    if let Some((name, kind)) = missing.iter().find(|(name, _)| was_there(name)) {
+        return Err(format!(
+            "column `{name}` was dropped or renamed by somebody else: add it to the table again, optional, as {}, or take it out of `map.columns`",
+            primitive(*kind)
+        ));
+    }
+    let missing: Vec<_> = missing
+        .into_iter()
+        .zip(metadata.last_column_id() + 1..)
+        .map(|((name, kind), id)| field(id, name, kind, ADDED_DOC))
+        .collect();
     if missing.is_empty() {
         return Ok(None);
     }
     let fields = schema.as_struct().fields().iter().cloned().chain(missing);
     let identifiers = schema.identifier_field_ids();
-    Schema::builder().with_fields(fields).with_identifier_field_ids(identifiers).build().map(Some)
+    // Catalogs number schemas themselves, but for Nessie.
+    let id = metadata.schemas_iter().map(|schema| schema.schema_id()).max().unwrap_or(0) + 1;
+    let widened = Schema::builder().with_schema_id(id).with_fields(fields).with_identifier_field_ids(identifiers).build();
+    widened.map(Some).map_err(|error| error.to_string())
 }
 
 impl Target {

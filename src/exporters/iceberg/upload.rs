@@ -70,7 +70,7 @@ impl Upload {
         let file = target.io.new_output(&path)?.writer().await?;
         let columns = ArrowSchemaConverter::new().convert(&target.arrow).map_err(parquet)?;
         let properties =
-            WriterProperties::builder().set_created_by(concat!("floe ", env!("CARGO_PKG_VERSION")).to_owned()).build();
+            WriterProperties::builder().set_created_by(concat!("floe version ", env!("CARGO_PKG_VERSION")).to_owned()).build();
         let writer = SerializedFileWriter::new(Vec::new(), columns.root_schema_ptr(), Arc::new(properties)).map_err(parquet)?;
         Ok(Upload { writer, columns, file, path, runs: 0, nans: HashMap::new() })
     }

@@ -1,118 +1,21 @@
 //! Reading attributes of one record by name, in the order record, scope, resource.
 //!
-//! The attributes that the preset reads are known when floe is built: each has a fixed slot. A record's attributes are gone
-//! through once and written into a table by slot; after that every look-up is an array access. The tables are stamped with an
-//! epoch instead of being cleared, and those of scope and resource are kept while records share them.
+//! The attributes that the preset reads are known when floe is built: each has a fixed slot, and a bit that says whether it is there. A
+//! record's attributes are gone through once and written into a table by slot; after that a look-up is an array access, and one for what
+//! is not there the test of a bit. The tables are stamped with an epoch instead of being cleared; those of scope and resource are kept
+//! while records share them, and so is what columns take from them alone ([`Shared`]).
 //!
 //! What counts as absent: no value, `""`, `null`, `unknown_service*`, and a key that stands twice in one owner with different
 //! values (the Azure host sends up to 15 copies of `faas.invocation_id`); the look-up then goes on to the next owner.
+
+mod attrs;
 
 use std::borrow::Cow;
 
 use crate::signals::attributes::{Attributes, Keys};
 use crate::signals::{Attribute, KeyId, Records, Slice, Value};
 
-macro_rules! attributes {
-    ($($slot:ident = $name:literal,)*) => {
-        /// An attribute that the preset reads.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Attr { $($slot),* }
-
-        impl Attr {
-            pub const ALL: &'static [Attr] = &[$(Attr::$slot),*];
-
-            /// The key as it stands in telemetry.
-            pub fn name(self) -> &'static str {
-                match self { $(Attr::$slot => $name),* }
-            }
-        }
-    };
-}
-
-attributes! {
-    AzureColdStartImpacted = "azure.functions.coldstart_impacted",
-    CfRay = "cf-ray",
-    CfWorkerVersionId = "cf.worker.version.id",
-    CfWorkersVersionMetadataId = "cf.workers_version_metadata.id",
-    CicdTaskRunId = "cicd.pipeline.task.run.id",
-    CicdTaskRunResult = "cicd.pipeline.task.run.result",
-    CicdTaskType = "cicd.pipeline.task.type",
-    ClientAddress = "client.address",
-    CloudPlatform = "cloud.platform",
-    CloudProvider = "cloud.provider",
-    CloudRegion = "cloud.region",
-    CloudResourceId = "cloud.resource_id",
-    CloudflareColdStartMs = "cloudflare.cold_start_ms",
-    CloudflareColo = "cloudflare.colo",
-    CloudflareHandlerType = "cloudflare.handler_type",
-    CloudflareSequenceNumber = "cloudflare.invocation.sequence.number",
-    CloudflareOutcome = "cloudflare.outcome",
-    CloudflareRayId = "cloudflare.ray_id",
-    CloudflareScriptName = "cloudflare.script_name",
-    CloudflareScriptVersionId = "cloudflare.script_version.id",
-    CloudflareWallTime = "cloudflare.wall_time",
-    CloudflareWallTimeMs = "cloudflare.wall_time_ms",
-    DeploymentCodeSize = "deployment.code_size_bytes",
-    DeploymentDeployedBy = "deployment.deployed_by",
-    DeploymentId = "deployment.id",
-    DeploymentPreviousVersion = "deployment.previous_version",
-    DeploymentRollbackReason = "deployment.rollback_reason",
-    DeploymentSourceMapSize = "deployment.source_map_size_bytes",
-    DeploymentStatus = "deployment.status",
-    ErrorMessage = "error.message",
-    ErrorType = "error.type",
-    EventName = "event.name",
-    ExceptionEscaped = "exception.escaped",
-    ExceptionMessage = "exception.message",
-    ExceptionStacktrace = "exception.stacktrace",
-    ExceptionType = "exception.type",
-    FaasColdStartCamel = "faas.coldStart",
-    FaasColdStartSnake = "faas.cold_start",
-    FaasColdstart = "faas.coldstart",
-    FaasExecution = "faas.execution",
-    FaasId = "faas.id",
-    FaasInstance = "faas.instance",
-    FaasInvocationId = "faas.invocation_id",
-    FaasInvokedName = "faas.invoked_name",
-    FaasInvokedRegion = "faas.invoked_region",
-    FaasMemUsage = "faas.mem_usage",
-    FaasMemoryUsedBytes = "faas.memory_used_bytes",
-    FaasName = "faas.name",
-    FaasTrigger = "faas.trigger",
-    FaasVersion = "faas.version",
-    HttpClientIp = "http.client_ip",
-    HttpHeaderCfConnectingIp = "http.request.header.cf-connecting-ip",
-    HttpHeaderCfRay = "http.request.header.cf-ray",
-    HttpHeaderForwardedFor = "http.request.header.x-forwarded-for",
-    HttpHeaderRealIp = "http.request.header.x-real-ip",
-    HttpResponseHeaderCfRay = "http.response.header.cf-ray",
-    HttpResponseHeaderRateLimit = "http.response.header.x-ratelimit-limit",
-    HttpResponseStatusCode = "http.response.status_code",
-    HttpStatusCode = "http.status_code",
-    KnRevisionName = "kn.revision.name",
-    KnServiceName = "kn.service.name",
-    LogRecordUid = "log.record.uid",
-    NetColo = "net.colo",
-    NetPeerIp = "net.peer.ip",
-    NetSockPeerAddr = "net.sock.peer.addr",
-    NetworkPeerAddress = "network.peer.address",
-    ProcessRuntimeName = "process.runtime.name",
-    QueueBatchSuccess = "queue.batch_success",
-    RateLimitLimit = "rate_limit.limit",
-    RateLimitType = "rate_limit.type",
-    ServiceInstanceId = "service.instance.id",
-    ServiceName = "service.name",
-    ServiceVersion = "service.version",
-    TelemetrySdkLanguage = "telemetry.sdk.language",
-    Type = "type",
-    VcsRefHeadRevision = "vcs.ref.head.revision",
-    VercelDeploymentIdCamel = "vercel.deploymentId",
-    VercelDeploymentId = "vercel.deployment_id",
-    VercelEdgeRegion = "vercel.edge_region",
-    VercelRegion = "vercel.region",
-    VercelRequestId = "vercel.request_id",
-    WallTimeMs = "wall_time_ms",
-}
+pub use attrs::{Attr, Attrs};
 
 /// How keys begin that only runs of CI/CD pipelines have.
 const PIPELINE: &str = "cicd.";
@@ -192,6 +95,8 @@ struct Owner<'r, 'a> {
     /// Epoch and place in `list`; of another epoch is absent.
     places: Vec<(u32, u32)>,
     epoch: u32,
+    /// Of the preset's, those that are there; past them only `places` tells.
+    present: Attrs,
     /// It has a key that begins with [`PIPELINE`].
     runs_a_pipeline: bool,
 }
@@ -201,7 +106,7 @@ const REPEATED: u32 = u32::MAX;
 
 impl<'r, 'a> Owner<'r, 'a> {
     fn new(slots: &SlotsOfKeys) -> Owner<'r, 'a> {
-        Owner { list: &[], places: vec![(0, 0); slots.count], epoch: 0, runs_a_pipeline: false }
+        Owner { list: &[], places: vec![(0, 0); slots.count], epoch: 0, present: Attrs::default(), runs_a_pipeline: false }
     }
 
     /// Returns how many keys stood twice with different values.
@@ -209,6 +114,7 @@ impl<'r, 'a> Owner<'r, 'a> {
         let list = attributes.of(run);
         self.list = list;
         self.epoch += 1;
+        self.present = Attrs::default();
         self.runs_a_pipeline = false;
         let mut repeated = 0;
         for (place, attribute) in list.iter().enumerate() {
@@ -218,22 +124,27 @@ impl<'r, 'a> Owner<'r, 'a> {
             }
             self.runs_a_pipeline |= of_a_pipeline;
             let slot = slot as usize;
-            if slot >= self.places.len() {
-                continue;
-            }
-            let (epoch, first) = self.places[slot];
+            let Some(known) = self.places.get_mut(slot) else { continue };
+            let (epoch, first) = *known;
             if epoch != self.epoch {
-                self.places[slot] = (self.epoch, u32::try_from(place).unwrap_or(REPEATED));
+                *known = (self.epoch, u32::try_from(place).unwrap_or(REPEATED));
+                self.present.set(slot, true);
             } else if first != REPEATED && !is_same(&list[first as usize].value, &attribute.value, attributes) {
-                self.places[slot].1 = REPEATED;
+                known.1 = REPEATED;
+                self.present.set(slot, false);
                 repeated += 1;
             }
         }
         repeated
     }
 
+    #[inline]
     fn get(&self, attr: Attr) -> Option<&'r Value<'a>> {
-        self.at(Slot(attr as u32))
+        if !self.present.has(attr) {
+            return None;
+        }
+        let (_, place) = *self.places.get(attr as usize)?;
+        self.list.get(place as usize).map(|attribute| &attribute.value)
     }
 
     fn at(&self, slot: Slot) -> Option<&'r Value<'a>> {
@@ -249,10 +160,14 @@ impl<'r, 'a> Owner<'r, 'a> {
 fn is_absent(value: &Value<'_>) -> bool {
     match value {
         Value::Empty => true,
-        Value::Str(text) => {
-            let text = text.trim();
-            matches!(text, "" | "null") || text.starts_with("unknown_service")
-        }
+        Value::Str(text) => match text.as_bytes() {
+            // Most texts begin with something that tells.
+            [first, ..] if first.is_ascii_graphic() && !matches!(first, b'n' | b'u') => false,
+            _ => {
+                let text = text.trim();
+                matches!(text, "" | "null") || text.starts_with("unknown_service")
+            }
+        },
         _ => false,
     }
 }
@@ -278,7 +193,19 @@ pub struct Lookup<'m, 'r, 'a> {
     record: Owner<'r, 'a>,
     scope: Owner<'r, 'a>,
     resource: Owner<'r, 'a>,
+    /// What any of record, scope and resource has.
+    present: Attrs,
+    shared: Shared<'r>,
     repeated: u64,
+}
+
+/// What scope and resource say of columns by themselves: it holds for every record of theirs that says nothing of the column.
+#[derive(Clone, Debug, Default)]
+pub struct Shared<'r> {
+    pub function_id: Option<Cow<'r, str>>,
+    pub language: Option<Cow<'r, str>>,
+    pub version: Option<Cow<'r, str>>,
+    pub region: Option<Cow<'r, str>>,
 }
 
 impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
@@ -292,16 +219,31 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
             record: Owner::new(slots),
             scope: Owner::new(slots),
             resource: Owner::new(slots),
+            present: Attrs::default(),
+            shared: Shared::default(),
             repeated: 0,
         }
     }
 
     /// Brings a record into view.
     pub fn view(&mut self, scope: u32, attributes: Slice) {
+        self.repeated += self.fill(scope, attributes);
+    }
+
+    /// Brings a record into view that was there before: what stands twice in it has been counted.
+    pub fn view_again(&mut self, scope: u32, attributes: Slice) {
+        let repeated = self.repeated;
+        self.fill(scope, attributes);
+        self.repeated = repeated;
+    }
+
+    fn fill(&mut self, scope: u32, attributes: Slice) -> u64 {
         if self.scope_index != Some(scope) {
             self.view_scope(scope);
         }
-        self.repeated += self.record.fill(self.slots, &self.records.attributes, attributes);
+        let repeated = self.record.fill(self.slots, &self.records.attributes, attributes);
+        self.present = self.record.present.or(self.scope.present).or(self.resource.present);
+        repeated
     }
 
     fn view_scope(&mut self, index: u32) {
@@ -316,6 +258,14 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
             let attributes = resource.map(|resource| resource.attributes).unwrap_or_default();
             self.repeated += self.resource.fill(self.slots, &self.records.attributes, attributes);
         }
+        self.record.present = Attrs::default();
+        self.present = self.scope.present.or(self.resource.present);
+        self.shared = self.said_of_columns();
+    }
+
+    /// What holds for the records of the scope in view, unless the record in view has any of these attributes.
+    pub fn shared(&self, unless: Attrs) -> Option<&Shared<'r>> {
+        (!self.record.present.has_any_of(unless)).then_some(&self.shared)
     }
 
     /// Brings an event of the span in view into view.
@@ -333,12 +283,20 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
     }
 
     /// The value on the record, else on its scope, else on its resource.
+    #[inline]
     pub fn get(&self, attr: Attr) -> Option<&'r Value<'a>> {
+        if !self.has(attr) {
+            return None;
+        }
         self.record.get(attr).or_else(|| self.scope.get(attr)).or_else(|| self.resource.get(attr))
     }
 
     /// What is read of the value on the record, else of that on its scope, else of that on its resource.
+    #[inline]
     pub fn read<T>(&self, attr: Attr, mut read: impl FnMut(&'r Value<'a>) -> Option<T>) -> Option<T> {
+        if !self.has(attr) {
+            return None;
+        }
         [&self.record, &self.scope, &self.resource].into_iter().find_map(|owner| read(owner.get(attr)?))
     }
 
@@ -363,8 +321,9 @@ impl<'m, 'r, 'a> Lookup<'m, 'r, 'a> {
         self.resource.get(attr)
     }
 
+    #[inline]
     pub fn has(&self, attr: Attr) -> bool {
-        self.get(attr).is_some()
+        self.present.has(attr)
     }
 
     /// The first value of a list of sources, as text; messages keep their spaces.
@@ -423,8 +382,17 @@ pub fn find<'r, 'a>(attributes: &'r Attributes<'a>, owners: &[Slice], key: KeyId
     })
 }
 
+/// Whether there is surely nothing to trim: most texts begin and end in something that is no space in any script.
+pub fn has_no_edges(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_graphic) && bytes.last().is_some_and(u8::is_ascii_graphic)
+}
+
 /// The text without the spaces around it; `None` where nothing is left.
 pub fn trimmed(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    if has_no_edges(&text) {
+        return Some(text);
+    }
     let inner = text.trim();
     if inner.is_empty() {
         return None;

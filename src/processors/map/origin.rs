@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::lookup::{Attr, Lookup, trimmed};
+use super::lookup::{Attr, Attrs, Lookup, Shared, trimmed};
 use super::preset;
 
 const ARN_REGION: usize = 3;
@@ -15,16 +15,42 @@ const AZURE_PLATFORMS: [&str; 2] = ["azure_functions", "azure.functions"];
 const JAVASCRIPT: [&str; 6] = ["nodejs", "js", "webjs", "edge", "javascript", "deno"];
 
 impl<'r> Lookup<'_, 'r, '_> {
+    /// The columns as the attributes in view say them; see [`Shared`].
+    pub fn said_of_columns(&self) -> Shared<'r> {
+        Shared {
+            function_id: self.said_function_id(),
+            language: self.said_language(),
+            version: self.said_version(),
+            region: self.said_region(),
+        }
+    }
+
     /// The function's name; `otherwise` is the name of the invocation's span, the last source.
     pub fn function_id(&self, otherwise: Option<&'r str>) -> Option<Cow<'r, str>> {
+        const SOURCES: Attrs = Attrs::of(&[&preset::FUNCTION, &preset::RESOURCE_ID, &preset::SERVICE]);
+        let said = match self.shared(SOURCES) {
+            Some(shared) => shared.function_id.clone(),
+            None => self.said_function_id(),
+        };
+        said.or_else(|| otherwise.and_then(|name| trimmed(Cow::Borrowed(name))))
+    }
+
+    fn said_function_id(&self) -> Option<Cow<'r, str>> {
         self.id(&preset::FUNCTION)
             .or_else(|| self.part(preset::RESOURCE_ID, function_of_resource))
             .or_else(|| self.id(&preset::SERVICE))
-            .or_else(|| otherwise.and_then(|name| trimmed(Cow::Borrowed(name))))
     }
 
     /// Runtimes of JavaScript are one language; Deno's SDK calls itself `deno-rust`, so its runtime is asked.
     pub fn language(&self) -> Option<Cow<'r, str>> {
+        const SOURCES: Attrs = Attrs::of(&[&preset::SDK_LANGUAGE, &preset::RUNTIME]);
+        match self.shared(SOURCES) {
+            Some(shared) => shared.language.clone(),
+            None => self.said_language(),
+        }
+    }
+
+    fn said_language(&self) -> Option<Cow<'r, str>> {
         let sdk = self.id(&preset::SDK_LANGUAGE);
         let language = match sdk {
             Some(sdk) if sdk == "deno-rust" => self.id(&preset::RUNTIME).unwrap_or(Cow::Borrowed("deno")),
@@ -35,6 +61,14 @@ impl<'r> Lookup<'_, 'r, '_> {
     }
 
     pub fn version(&self) -> Option<Cow<'r, str>> {
+        const SOURCES: Attrs = Attrs::of(&[&preset::VERSION, &[Attr::CloudPlatform, Attr::CloudProvider]]);
+        match self.shared(SOURCES) {
+            Some(shared) => shared.version.clone(),
+            None => self.said_version(),
+        }
+    }
+
+    fn said_version(&self) -> Option<Cow<'r, str>> {
         if self.on_azure() { self.id(&[Attr::FaasVersion]) } else { self.id(&preset::VERSION) }
     }
 
@@ -55,6 +89,15 @@ impl<'r> Lookup<'_, 'r, '_> {
 
     /// Where it ran. `earth` is what Workers SDKs say for anywhere.
     pub fn region(&self) -> Option<Cow<'r, str>> {
+        const SOURCES: Attrs =
+            Attrs::of(&[&preset::REGION, &preset::INVOKED_REGION, &preset::RESOURCE_ID, &preset::VERCEL_REGION]);
+        match self.shared(SOURCES) {
+            Some(shared) => shared.region.clone(),
+            None => self.said_region(),
+        }
+    }
+
+    fn said_region(&self) -> Option<Cow<'r, str>> {
         let region = |attr| self.read(attr, |value| self.id_in(value).filter(|region| region != "earth"));
         preset::REGION
             .into_iter()
@@ -111,10 +154,9 @@ fn arn_part(arn: Cow<'_, str>, part: usize) -> Option<Cow<'_, str>> {
 
 /// The three capital letters after the 16 hexadecimal digits of a ray id.
 fn colo_of_ray(ray: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    let (digits, colo) = ray.split_once('-')?;
-    let is_ray = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_colo = colo.len() == 3 && colo.bytes().all(|byte| byte.is_ascii_uppercase());
-    if !is_ray || !is_colo {
+    let ([digits @ .., b'-', _, _, _], 20) = (ray.as_bytes(), ray.len()) else { return None };
+    let colo = &ray.as_bytes()[17..];
+    if !digits.iter().all(u8::is_ascii_hexdigit) || !colo.iter().all(u8::is_ascii_uppercase) {
         return None;
     }
     Some(match ray {

@@ -220,8 +220,11 @@ impl<'m, 'r> Pass<'m, 'r, '_> {
         'r: 's,
     {
         let mapping = self.mapping;
-        let added = mapping.sources.added[table.index()].iter();
-        added.map(|source| self.added_cell(source, in_event).unwrap_or(Cell::null(source.kind))).collect()
+        let added = &mapping.sources.added[table.index()];
+        if added.is_empty() {
+            return Vec::new();
+        }
+        added.iter().map(|source| self.added_cell(source, in_event).unwrap_or(Cell::null(source.kind))).collect()
     }
 
     fn added_cell<'s>(&mut self, source: &'s AddedSources, in_event: bool) -> Option<Cell<'s>>

@@ -5,14 +5,12 @@
 
 use std::ops::Range;
 
-use super::mark;
+use super::placeholders::{placeholder, prose as prose_word};
+use super::plain::{code, compound, goes_on, harmless, letters, names_a_secret, noise_in, sentence};
 use super::scan::{Alphabet, Scan};
-use super::validate::{placeholder, prose, reference};
 
 /// Names and quoted values are read this far, in bytes.
-const MAX_NAME: usize = 40;
-/// Texts of a list that are looked at.
-const MAX_ELEMENTS: usize = 32;
+pub(super) const MAX_NAME: usize = 40;
 pub(super) const MAX_QUOTED: usize = 4096;
 /// Brackets and escapes inside a value without quotes are looked for this far.
 const MAX_BALANCED: usize = 256;
@@ -21,20 +19,33 @@ const MAX_BALANCED: usize = 256;
 struct Field {
     value: Range<usize>,
     quoted: bool,
-    /// After `: ` and without quotes, where a sentence could go on as well.
-    prose: bool,
-    sign: Sign,
+    behind: Behind,
 }
 
 /// What stands between a name and its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sign {
-    Equals,
+pub(super) enum Behind {
+    /// `=`, `=>`, the blank after a flag, the bracket of an element.
+    Sign,
+    /// `:`; after `: ` and without quotes a sentence could go on as well.
     Colon,
-    /// `("name", "value")`
-    Comma,
-    /// A tag of XML, the empty line of a form, `"value":` behind the name, an option of a command line.
-    Other,
+    /// Another member, `"name":"…","value":`; the part of a form.
+    Member,
+    /// `'name', 'value'`, `name('value')`, `name "value"`: what is quoted may be another thing.
+    Beside,
+}
+
+/// What kind of name it is: how sure it is that a secret follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// `password`: people choose words.
+    Password,
+    /// `api_key`, `secret`: a service made it.
+    Key,
+    /// `token`, `session`: the rule's check looks at the value.
+    Token,
+    /// `key`, `salt`: an index or a row has one too, and so what stands beside it is none.
+    Word,
 }
 
 /// Endings that make a name the name of a file: `PasswordEncoder.java:42` is a position.
@@ -86,40 +97,64 @@ const ABOUT: &[&str] = &[
     "input",
     "validator",
     "reset",
-    "endpoint",
     "start",
-    "end",
+    "started",
     "time",
     "timeout",
+    "duration",
+    "lifetime",
     "latency",
-    "method",
-    "user",
-    "username",
-    "sock",
-    "socket",
-    "host",
+    "endpoint",
     "port",
+    "host",
     "addr",
     "address",
+    "sock",
+    "socket",
+    "method",
+    "methods",
+    "backend",
+    "user",
+    "username",
+    "driver",
     "service",
-    "date",
-    "duration",
-    "role",
-    "scope",
-    "mode",
-    "model",
-    "domain",
+    "server",
     "issuer",
-    "audience",
-    "algorithm",
-    "alg",
-    "usage",
-    "used",
-    "remaining",
+    "scope",
+    "scopes",
+    "realm",
+    "domain",
+    "mode",
+    "class",
+    "dir",
+    "store",
     "created",
-    "updated",
-    "changed",
-    "state",
+    "source",
+    "kind",
+    "level",
+    "alg",
+    "algorithm",
+    "encoder",
+    "header",
+    "ref",
+    "description",
+    "title",
+    "message",
+    "reason",
+    "rotation",
+    "exception",
+    "failure",
+    "expired",
+    "handler",
+    "filter",
+    "factory",
+    "impl",
+    "event",
+    "request",
+    "response",
+    "validation",
+    "link",
+    "page",
 ];
 
 impl Scan<'_> {
@@ -128,97 +163,103 @@ impl Scan<'_> {
         let name_end = self.name_end(keyword)?;
         let closed = self.skip_closers(name_end);
         let blank = self.skip_blanks(closed);
-        let (after, sign) = self.separator(keyword, name_end, closed, blank)?;
+        let (after, behind) = self.separator(keyword, name_end, closed, blank)?;
         if is_about(&self.text[keyword.end..name_end]) {
             return None;
         }
-        let start = self.skip_wrapping(after);
-        let spaced = start > after;
-        let colon = sign == Sign::Colon;
-        if sign != Sign::Comma && self.byte(start) == Some(b'[') && !self.starts_with(start, mark::OPEN) {
-            return self.elements(start).map(|value| Field { value, quoted: true, prose: false, sign });
-        }
+        let start = self.skip_wrapping(after, behind);
         let (start, quote) = self.opener(start);
         if let Some((quote, escapes)) = quote {
-            return self.quoted(start, quote, escapes).map(|value| Field { value, quoted: true, prose: false, sign });
+            // `"Password: "` is a text that ends.
+            let prompt = closed == name_end
+                && start == self.skip_blanks(after) + 1 + escapes
+                && behind == Behind::Colon
+                && self.opens(keyword, quote, escapes);
+            return self.quoted(start, quote, escapes).filter(|_| !prompt).map(|value| Field { value, quoted: true, behind });
         }
-        if colon && matches!(self.byte(start), Some(b'{' | b'[' | b'(')) {
-            return self.inner_value(start).map(|value| Field { value, quoted: true, prose: false, sign });
+        if behind == Behind::Beside {
+            return None;
         }
-        let mut value = start..self.unquoted_end(start);
-        if sign == Sign::Equals && start == after && self.is_environment(keyword.start, name_end) {
-            value.end = value.end.max(self.line_of_environment(start));
+        let spaced = start > after;
+        if behind == Behind::Colon && matches!(self.byte(start), Some(b'{' | b'[' | b'(')) {
+            return None;
         }
+        let value = start..self.field_end(keyword, after, start);
         // `arn:aws:…:secret:name` is a path, and `{password:p}` is code.
         let path = self.before(keyword.start) == Some(b':');
         let code = value.len() <= 2 && self.bytes[value.clone()].iter().all(u8::is_ascii_alphabetic);
-        let other = colon && !spaced && (path || code);
-        (!value.is_empty() && !other).then_some(Field { value, quoted: false, prose: colon && spaced, sign })
+        let other = behind == Behind::Colon && !spaced && (path || code);
+        // `password= user=jane` is an empty value and another name.
+        let next_name = behind == Behind::Sign
+            && spaced
+            && blank == closed
+            && self.byte(after - 1) == Some(b'=')
+            && self.text[value.clone()]
+                .find('=')
+                .is_some_and(|at| self.text[start..start + at].bytes().all(|byte| Alphabet::Word.has(byte)));
+        // `${NAME:?a message}`
+        let message = self.byte(value.start) == Some(b'?')
+            && self.text[..keyword.start].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').ends_with("${");
+        (!value.is_empty() && !other && !next_name && !message).then_some(Field { value, quoted: false, behind })
     }
 
-    /// The quoted texts of a list, from the first to the last: `["a", "b"]`. A text with a space in it is a message about the field.
-    fn elements(&mut self, open: usize) -> Option<Range<usize>> {
-        let mut at = self.skip_blanks(open + 1);
-        let mut found: Option<Range<usize>> = None;
-        for _ in 0..MAX_ELEMENTS {
-            let (start, Some((quote, escapes))) = self.opener(at) else { break };
-            let element = self.quoted(start, quote, escapes)?;
-            if self.text[element.clone()].contains(' ') {
-                return None;
-            }
-            at = element.end + escapes + 1;
-            found = Some(found.map_or(element.start, |known| known.start)..element.end);
-            let comma = self.skip_blanks(at);
-            if self.byte(comma) != Some(b',') {
-                break;
-            }
-            at = self.skip_blanks(comma + 1);
+    /// Whether this quote stands before the name.
+    fn opens(&self, keyword: &Range<usize>, quote: u8, escapes: usize) -> bool {
+        let back = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
+        let begin = back.iter().rposition(|&byte| !Alphabet::Dotted.has(byte) && byte != b' ');
+        begin.is_some_and(|at| back[at] == quote && back[..at].iter().rev().take_while(|&&byte| byte == b'\\').count() == escapes)
+    }
+
+    /// The end of a value without quotes. A line of an environment goes on to its end, and one of a connection string to its semicolon.
+    fn field_end(&mut self, keyword: &Range<usize>, after: usize, start: usize) -> usize {
+        if self.byte(start) == Some(b'<') {
+            // What is like a tag: a placeholder, or a value.
+            let rest = &self.bytes[start..self.bytes.len().min(start + 64)];
+            let close = rest
+                .iter()
+                .position(|&byte| byte == b'>')
+                .filter(|&close| !rest[..close].contains(&b' ') && rest.get(1) != Some(&b'/'));
+            return close.map_or(start, |close| start + close + 1);
         }
-        found
-    }
-
-    /// The value in `{"value":"…"}`.
-    fn inner_value(&mut self, open: usize) -> Option<Range<usize>> {
-        let name = self.skip_closers(self.skip_blanks(open + 1));
-        if !self.starts_with_any_case(name, "value") {
-            return None;
+        let end = self.unquoted_end(start);
+        if after != start || self.byte(after.wrapping_sub(1)) != Some(b'=') {
+            return end;
         }
-        let closed = self.skip_closers(name + 5);
-        let colon = self.skip_blanks(closed);
-        let (start, quote) = self.opener(self.skip_blanks(colon + 1));
-        let (quote, escapes) = quote.filter(|_| self.byte(colon) == Some(b':'))?;
-        self.quoted(start, quote, escapes)
+        let back = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
+        let name = back.iter().rposition(|&byte| !Alphabet::Word.has(byte)).map(|at| back[at]);
+        let rest = &self.bytes[end..self.bytes.len().min(end + 128)];
+        if name == Some(b';') || (name == Some(b' ') && back.ends_with(b"; ")) {
+            let braced = self.byte(start) == Some(b'{');
+            let stop = rest.iter().position(|&byte| byte == if braced { b'}' } else { b';' });
+            let plain = |stop: &usize| !rest[..*stop].iter().any(|byte| matches!(byte, b'=' | b'"' | b'\'' | b'\n' | b'\\'));
+            return stop.filter(plain).map_or(end, |stop| end + stop + usize::from(braced));
+        }
+        let capitals = self.bytes[keyword.start..after - 1].iter().all(|byte| !byte.is_ascii_lowercase());
+        if capitals
+            && matches!(name, None | Some(b'\n'))
+            && matches!(self.byte(end), Some(b'&' | b',' | b';' | b'|' | b'<' | b'>'))
+        {
+            let stop = rest.iter().position(|&byte| byte.is_ascii_whitespace()).unwrap_or(rest.len());
+            if self.byte(end + stop).is_none_or(|byte| byte == b'\n' || byte == b'\r')
+                && !rest[..stop].iter().any(|byte| matches!(byte, b'=' | b'"' | b'\'' | b'\\'))
+            {
+                let more = rest[..stop]
+                    .iter()
+                    .rposition(|byte| !matches!(byte, b'&' | b',' | b';' | b'|' | b'<' | b'>'))
+                    .map_or(0, |at| at + 1);
+                return self.text.ceil_char_boundary(end + more);
+            }
+        }
+        end
     }
 
-    /// Whether the name around `at` is that of a variable in capitals at the begin of its line.
-    fn is_environment(&self, at: usize, name_end: usize) -> bool {
-        let low = at.saturating_sub(MAX_NAME);
-        let back = &self.bytes[low..at];
-        let name = back.iter().rposition(|&byte| !Alphabet::Word.has(byte)).map_or(0, |at| at + 1);
-        let begins = low + name == 0 || back[..name].ends_with(b"\n") || back[..name].ends_with(b"export ");
-        begins && !self.bytes[low + name..name_end].iter().any(u8::is_ascii_lowercase)
-    }
-
-    /// Where the value of such a variable ends: at the end of the line, if there is no space before it.
-    fn line_of_environment(&self, start: usize) -> usize {
-        let rest = &self.bytes[start..self.bytes.len().min(start + MAX_QUOTED)];
-        let length =
-            rest.iter().position(|&byte| byte <= b' ' || matches!(byte, b'"' | b'\'' | b'`' | b'\\')).unwrap_or(rest.len());
-        let ends = matches!(self.byte(start + length), None | Some(b'\n' | b'\r'));
-        let dropped =
-            rest[..length].iter().rev().take_while(|byte| matches!(byte, b';' | b',' | b'.' | b':' | b'?' | b')')).count();
-        if ends { start + length - dropped } else { start }
-    }
-
-    /// Skips blanks, and what languages write around a value: `Some(` of Rust, `string(7)` on a line of its own of PHP.
-    fn skip_wrapping(&self, from: usize) -> usize {
+    /// Skips blanks, and what languages write around a value: `Some(` of Rust, `string(7)` on a line of its own of PHP, the `|` of a block of
+    /// YAML with its line end.
+    fn skip_wrapping(&self, from: usize, behind: Behind) -> usize {
         let start = self.skip_blanks(from);
-        if matches!(self.byte(start), Some(b'|' | b'>')) {
-            // A block of YAML: the value stands on the next line.
+        if behind == Behind::Colon && matches!(self.byte(start), Some(b'|' | b'>')) {
             let sign = start + 1 + usize::from(matches!(self.byte(start + 1), Some(b'-' | b'+')));
-            if self.byte(sign) == Some(b'\n') {
-                return self.skip_blanks(sign + 1);
-            }
+            return if self.byte(sign) == Some(b'\n') { self.skip_blanks(sign + 1) } else { start };
         }
         let line = start + self.bytes.get(start..).unwrap_or_default().iter().take(2).take_while(|&&byte| byte == b'\\').count();
         let next = match self.byte(line) {
@@ -241,9 +282,7 @@ impl Scan<'_> {
         let next = self.byte(keyword.end);
         let goes_on =
             next.is_some_and(|next| next.is_ascii_alphabetic() && next.is_ascii_uppercase() == last.is_ascii_uppercase());
-        let plural =
-            matches!(next, Some(b's' | b'S')) && !self.byte(keyword.end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
-        if goes_on && last.is_ascii_alphabetic() && !plural {
+        if goes_on && last.is_ascii_alphabetic() {
             return None;
         }
         let end = self.run(Alphabet::Dotted, keyword.end);
@@ -251,98 +290,6 @@ impl Scan<'_> {
             return None;
         }
         Some(end)
-    }
-
-    /// Quotes, backslashes and brackets that end a name.
-    pub(super) fn skip_closers(&self, from: usize) -> usize {
-        let rest = self.bytes.get(from..).unwrap_or_default();
-        from + rest.iter().take(16).take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'\\' | b']')).count()
-    }
-
-    /// Where what separates the name from its value ends, and what it is.
-    pub(super) fn separator(
-        &self,
-        keyword: &Range<usize>,
-        name_end: usize,
-        closed: usize,
-        blank: usize,
-    ) -> Option<(usize, Sign)> {
-        match self.byte(blank)? {
-            b'=' | b':' | b'%' => self.sign(blank),
-            b',' | b'\n' | b'\r' | b'\\' | b'>' => self.far_value(keyword, name_end, closed, blank),
-            _ if blank > closed => self.far_value(keyword, name_end, closed, blank),
-            _ => None,
-        }
-    }
-
-    fn sign(&self, at: usize) -> Option<(usize, Sign)> {
-        let signs = [
-            ("=>", Sign::Equals),
-            (":=", Sign::Equals),
-            ("=", Sign::Equals),
-            (":", Sign::Colon),
-            ("%3D", Sign::Equals),
-            ("%3A", Sign::Colon),
-        ];
-        let (text, sign) = signs.into_iter().find(|(text, _)| self.starts_with_any_case(at, text))?;
-        let end = at + text.len();
-        // `==` compares and `::` is a path.
-        let doubled = text.len() == 1 && self.byte(end) == self.byte(at);
-        (!doubled).then_some((end, sign))
-    }
-
-    /// A value that is not right behind its name.
-    fn far_value(&self, keyword: &Range<usize>, name_end: usize, closed: usize, blank: usize) -> Option<(usize, Sign)> {
-        let quoted = closed > name_end;
-        if let Some(end) = self.value_name(closed) {
-            return Some((end, Sign::Other));
-        }
-        if quoted && self.byte(blank) == Some(b',') {
-            let next = self.skip_blanks(blank + 1);
-            return self.opener(next).1.map(|_| (next, Sign::Comma));
-        }
-        let form = self.bytes[..keyword.start].iter().rposition(|&byte| !Alphabet::Url.has(byte));
-        let form = form.is_some_and(|at| self.bytes[..=at].ends_with(b"name=\""));
-        for line in ["\r\n\r\n", "\n\n", "\\r\\n\\r\\n"] {
-            if form && quoted && self.starts_with(closed, line) {
-                return Some((closed + line.len(), Sign::Other));
-            }
-        }
-        let opened = &self.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
-        let begin = opened.iter().rposition(|&byte| !Alphabet::Dotted.has(byte) && byte != b':');
-        // `\n` before a name is an escaped line end.
-        let escape = begin.filter(|&at| opened[at] == b'\\' && matches!(opened.get(at + 1), Some(b'n' | b'r' | b't')));
-        let begin = escape.map_or(begin, |at| Some(at + 1));
-        let element = begin.is_some_and(|at| opened[at] == b'<');
-        if self.byte(closed) == Some(b'>') {
-            // `<password>…`, `<property name="password">…`
-            let before = begin.map_or(&opened[..0], |at| &opened[..at]);
-            let attribute = quoted && before.iter().rev().find(|byte| **byte != b'\\') == Some(&b'=');
-            return (element || attribute).then_some((closed + 1, Sign::Other));
-        }
-        if element && blank > closed {
-            let rest = &self.bytes[blank..self.bytes.len().min(blank + MAX_BALANCED)];
-            let end = rest.iter().position(|&byte| matches!(byte, b'>' | b'<' | b'\n'))?;
-            return (rest[end] == b'>').then_some((blank + end + 1, Sign::Other));
-        }
-        let name = begin.map_or(opened, |at| &opened[at + 1..]);
-        let flag = blank == closed + 1 && (name.starts_with(b"--") || (name.is_empty() && opened.ends_with(b"--")));
-        flag.then_some((blank, Sign::Other))
-    }
-
-    /// Behind a name: `","value":`, the same in YAML, or ` value=` of an attribute; where it ends.
-    fn value_name(&self, closed: usize) -> Option<usize> {
-        let rest = self.bytes.get(closed..)?;
-        let gap = rest
-            .iter()
-            .take(24)
-            .take_while(|byte| matches!(byte, b',' | b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'\'' | b'\\'))
-            .count();
-        if gap == 0 || !self.starts_with_any_case(closed + gap, "value") {
-            return None;
-        }
-        let end = self.skip_blanks(self.skip_closers(closed + gap + 5));
-        matches!(self.byte(end), Some(b':' | b'=')).then_some(end + 1)
     }
 
     /// The quote at `from`, with the number of backslashes before it and a letter of a language's string prefix.
@@ -361,16 +308,18 @@ impl Scan<'_> {
     pub(super) fn quoted(&mut self, start: usize, quote: u8, escapes: usize) -> Option<Range<usize>> {
         let rest = self.bytes.get(start..)?;
         let mut backslashes = 0;
-        let mut skipped = None;
         let mut end = None;
+        // SQL doubles the quote that is part of a value.
+        let mut doubled = None;
         for (offset, &byte) in rest.iter().take(MAX_QUOTED).enumerate() {
-            let closes = byte == quote && if escapes == 0 { backslashes % 2 == 0 } else { backslashes == escapes };
-            // `''` within a text of SQL is one quote.
-            let doubled = escapes == 0 && quote == b'\'' && offset > 0 && rest.get(offset + 1) == Some(&quote);
-            if closes && (doubled || skipped == Some(offset)) {
-                skipped = if skipped == Some(offset) { None } else { Some(offset + 1) };
+            if doubled == Some(offset) {
                 continue;
             }
+            if byte == b'\'' && quote == byte && escapes == 0 && offset > 0 && rest.get(offset + 1) == Some(&byte) {
+                doubled = Some(offset + 1);
+                continue;
+            }
+            let closes = byte == quote && if escapes == 0 { backslashes % 2 == 0 } else { backslashes == escapes };
             if closes || byte == b'\n' {
                 let drop = if closes { escapes } else { 0 };
                 end = Some(start + offset - drop.min(offset));
@@ -418,50 +367,65 @@ impl Scan<'_> {
         cut
     }
 
-    fn value(&mut self, keyword: &Range<usize>) -> Option<Range<usize>> {
-        let field = self.field(keyword)?;
-        // What a value looks like is seen at its head: one that holds many keywords is looked at for each of them.
+    fn value(&mut self, keyword: &Range<usize>, names: Names) -> Option<Range<usize>> {
+        let mut field = self.field(keyword)?;
         let text = &self.text[field.value.clone()];
-        let text = &text[..text.floor_char_boundary(MAX_BALANCED)];
-        if field.quoted {
-            let other = field.sign == Sign::Comma && !is_second_of_two(self, keyword, &field.value);
-            return (!other && !placeholder(text.trim())).then_some(field.value);
+        if !field.quoted
+            && let Some(default) = default_of(text)
+        {
+            field.value = field.value.start + default.start..field.value.start + default.end;
         }
-        let behind = &self.text[field.value.end..];
-        let goes_on = behind.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
-        let sentence = field.prose && (prose(text) || (goes_on && is_word(text)) || is_resource(text));
-        // `password= user=jane` has none, and `password = request.form["x"]` is code.
-        let next = self.text[keyword.end..field.value.start].ends_with("= ") && text.contains('=');
-        let assigned = self.text[keyword.end..field.value.start].ends_with(" = ") && is_variable(text);
-        let code = assigned || reference(text, behind);
-        (!sentence && !next && !code && !placeholder(text)).then_some(field.value)
+        let text = &self.text[field.value.clone()];
+        let kept = placeholder(if field.quoted { text.trim() } else { text })
+            || match field.behind {
+                _ if field.quoted && sentence(text) => true,
+                Behind::Beside => names == Names::Word || !beside(text, names),
+                _ if field.quoted => false,
+                behind => self.is_plain(keyword, &field.value, names, behind == Behind::Colon),
+            };
+        (!kept).then_some(field.value)
+    }
+
+    /// Whether a value without quotes is none: code, a short number, a path, the beginning of a sentence.
+    fn is_plain(&self, keyword: &Range<usize>, value: &Range<usize>, names: Names, colon: bool) -> bool {
+        let (text, rest) = (&self.text[value.clone()], &self.text[value.end..]);
+        let number = text.bytes().take(32).all(|byte| byte.is_ascii_digit());
+        if code(text, rest) || (number && text.len() <= 3) {
+            return true;
+        }
+        let directory = text.starts_with('/') || text.starts_with("./") || text.starts_with("~/");
+        let works = self.starts_with_any_case(keyword.start, "pwd") && (directory || text.get(1..2) == Some(":"));
+        if works || (names == Names::Key && number) || ((directory || names == Names::Key) && harmless(text) && !number) {
+            return true;
+        }
+        let prose = colon && matches!(self.before(value.start), Some(b' ' | b'\t'));
+        let word = letters(text) || (names != Names::Password && compound(text, false));
+        let plain = names == Names::Key && compound(text, false) && !text.bytes().any(|byte| byte.is_ascii_digit());
+        prose && (prose_word(text) || plain || ((word || number) && goes_on(rest)) || (!text.is_ascii() && letters(text)))
     }
 }
 
-/// `hashed_password`
-fn is_variable(text: &str) -> bool {
-    let name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    name && ["_password", "_secret", "_token", "_key", "_pwd"].iter().any(|ending| text.ends_with(ending))
+/// Where the default stands in a reference that has one: `${DB_PASSWORD:-hunter2}`.
+fn default_of(text: &str) -> Option<Range<usize>> {
+    let inner = text.strip_prefix("${").filter(|inner| inner.len() <= MAX_QUOTED)?.strip_suffix('}')?;
+    let colon = inner.find(':')?;
+    let start = 2 + colon + 1 + usize::from(matches!(inner.as_bytes().get(colon + 1), Some(b'-' | b'=')));
+    let default = text.get(start..text.len() - 1)?;
+    (!default.is_empty() && !default.starts_with(['?', '+', '$'])).then_some(start..text.len() - 1)
 }
 
-/// Letters, also with a dash between, or a number: what a sentence is made of.
-fn is_word(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphabetic() || matches!(c, '-' | '\'' | '’')) || text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The name of a secret that is kept elsewhere, as Kubernetes has them: `redis-auth`, `kubernetes.io/tls`.
-fn is_resource(text: &str) -> bool {
-    text.contains(['-', '/']) && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'.' | b'/'))
-}
-
-/// Whether a name and its value are all of a list, as in `("password", "x1")`, and the value is no name as well.
-fn is_second_of_two(scan: &Scan<'_>, keyword: &Range<usize>, value: &Range<usize>) -> bool {
-    let back = &scan.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
-    let name = back.iter().rposition(|&byte| !Alphabet::Dotted.has(byte)).map_or(0, |at| at + 1);
-    let before = back[..name].iter().rev().find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b'b' | b' '));
-    let behind = scan.bytes[value.end..].iter().take(8).find(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b' '));
-    let list = matches!(before, Some(b'(' | b'[')) && matches!(behind, Some(b')' | b']'));
-    list && scan.bytes[value.clone()].iter().any(|byte| !byte.is_ascii_lowercase() && !matches!(byte, b'_' | b'-' | b'.' | b' '))
+/// Whether what stands beside a name, in quotes of its own, is its value: it looks like a secret.
+fn beside(text: &str, names: Names) -> bool {
+    if text.len() < 5 || text.contains(char::is_whitespace) || harmless(text) {
+        return false;
+    }
+    let has = |test: fn(&u8) -> bool| text.as_bytes().iter().any(test);
+    let mixed = has(u8::is_ascii_alphabetic) && (has(u8::is_ascii_digit) || has(|byte| b"!@#$%^&*?".contains(byte)));
+    if names == Names::Password {
+        !compound(text, true) || (mixed && !names_a_secret(text))
+    } else {
+        noise_in(text) >= 8 && noise_in(text) * 4 >= text.len() * 3
+    }
 }
 
 /// Whether the rest of a name says that it is about the secret, or the name of a file.
@@ -471,12 +435,27 @@ fn is_about(rest: &str) -> bool {
     let camel = last_part.rfind(|c: char| c.is_ascii_uppercase()).map_or(last_part, |at| &last_part[at..]);
     let about = |part: &str| ABOUT.iter().any(|word| word.eq_ignore_ascii_case(part));
     let file = rest.contains('.') && FILES.contains(&last_part);
-    !rest.is_empty() && (about(last_part) || about(camel) || file)
+    !rest.is_empty() && (about(last_part) || about(camel) || camel == "Key" || file)
 }
 
-/// A password-like name takes any value that is no placeholder and begins no sentence.
+/// A password-like name takes any value that is no placeholder, no code, and begins no sentence.
 pub(super) fn password(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    scan.value(&keyword)
+    scan.value(&keyword, Names::Password)
+}
+
+/// The name of what a service makes up: words are none.
+pub(super) fn key(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    scan.value(&keyword, Names::Key)
+}
+
+/// A name such as `token`; the rule's check looks at the value.
+pub(super) fn token(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    (!is_public(scan, &keyword)).then(|| scan.value(&keyword, Names::Token))?
+}
+
+/// A session's id with its separator.
+pub(super) fn session(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
+    scan.starts_word(keyword.start).then(|| scan.value(&(keyword.start..keyword.start + 3), Names::Token))?
 }
 
 /// A name that is one only by itself or after a separator (`pass`, `db_pass`, `key`, `apiKey`).
@@ -487,24 +466,19 @@ pub(super) fn whole_word(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<R
             && before.is_ascii_uppercase() == head.is_ascii_uppercase()
             && !scan.starts_word(keyword.start)
     });
-    if joined { None } else { not_public(scan, keyword) }
+    if joined || is_public(scan, &keyword) {
+        return None;
+    }
+    scan.value(&keyword, if scan.starts_with_any_case(keyword.start, "pass") { Names::Password } else { Names::Word })
 }
 
-/// The value of a name that is not that of something public: `public_key`, `PublicKeyToken`.
-pub(super) fn not_public(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let before = scan.text[..keyword.start].trim_end_matches(['_', '-', ' ']);
-    let ends = |name: &str| {
-        before.len().checked_sub(name.len()).and_then(|at| before.get(at..)).is_some_and(|word| word.eq_ignore_ascii_case(name))
-    };
-    if ends("public") || ends("publickey") { None } else { scan.value(&keyword) }
-}
-
-/// The directory in `PWD` is no password.
-pub(super) fn working_directory_or_password(scan: &mut Scan<'_>, keyword: Range<usize>) -> Option<Range<usize>> {
-    let value = scan.value(&keyword)?;
-    let text = &scan.text[value.clone()];
-    let drive = text.as_bytes().get(1..3).is_some_and(|two| matches!(two, b":\\" | b":/"));
-    (!text.starts_with(['/', '~']) && !drive).then_some(value)
+/// Whether the name says that it is public, as `public_key` and `PublicKeyToken` do.
+fn is_public(scan: &Scan<'_>, keyword: &Range<usize>) -> bool {
+    let back = &scan.bytes[keyword.start.saturating_sub(MAX_NAME)..keyword.start];
+    let start = back.iter().rposition(|&byte| !Alphabet::Url.has(byte) && byte != b' ').map_or(0, |at| at + 1);
+    let name = back[start..].to_ascii_lowercase();
+    let words = [&b"public"[..], b"public_", b"public-", b"public ", b"publickey", b"public_key_"];
+    words.iter().any(|word| name.ends_with(word))
 }
 
 /// The value of a query or fragment parameter whose name ends with the keyword; the name stays.

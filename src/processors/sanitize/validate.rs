@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::mark;
+use super::placeholders::placeholder;
+use super::plain::{compound, harmless};
 use super::scan::Alphabet;
 
 const LENIENT: GeneralPurposeConfig =
@@ -43,6 +44,24 @@ pub(super) fn tokenish(text: &str) -> bool {
     text.len() >= 8 && has_digit_and_letter(text) && !placeholder(text)
 }
 
+/// What the value of a `token` must be: noise with a digit, or letters that make no word; no path, time, size or name.
+pub(super) fn secretish(text: &str) -> bool {
+    let text = text.strip_prefix("base64:").unwrap_or(text);
+    let run = text.bytes().take(256).take_while(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')).count();
+    let letters = run >= 24 || (run >= 12 && run == text.len().min(256));
+    (8..=4096).contains(&text.len())
+        && (has_digit_and_letter(text) || (letters && entropy(text) >= 2.5))
+        && !placeholder(text)
+        && !harmless(text)
+        && !compound(text, false)
+}
+
+/// A long token at the begin of a value, whatever is stuck to it: `key=…#`.
+fn body(text: &str) -> &str {
+    let end = text.bytes().position(|byte| !Alphabet::Token68.has(byte) || matches!(byte, b'.' | b'%')).unwrap_or(text.len());
+    if end >= 24 { &text[..end] } else { text }
+}
+
 /// At least 8 bytes with a capital, a small letter and a digit: no word of a sentence.
 pub(super) fn strong(text: &str) -> bool {
     let has = |test: fn(&u8) -> bool| text.as_bytes().iter().take(256).any(test);
@@ -54,66 +73,39 @@ pub(super) fn random(text: &str) -> bool {
     has_digit_and_letter(text) && entropy(text) >= 3.0
 }
 
-/// For heads that no other word has: a short token of letters alone is one as well, if it has both cases.
+/// The body of a token with a head of its own, where digits need not be: a digit and a letter, or letters of both cases.
 pub(super) fn noise(text: &str) -> bool {
     random(text) || mixed(text)
 }
 
-/// A value behind a name such as `token`: it looks like no word, number, time, path or address of something.
-pub(super) fn credential(text: &str) -> bool {
-    let text = &text[..text.floor_char_boundary(256)];
-    let bytes = text.as_bytes();
-    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let unit = digits > 0 && bytes.len() - digits <= 8 && bytes[digits..].iter().all(u8::is_ascii_lowercase);
-    let date = digits == 4 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-');
-    let pointer = text.starts_with("0x") && bytes.len() <= 18;
-    let place = text.contains("://") || text.starts_with('/');
-    let word = changes(text) <= 1 && bytes.windows(4).any(|four| four.iter().all(u8::is_ascii_lowercase));
-    let noise = tokenish(text) || (bytes.len() >= 16 && mixed(text) && !placeholder(text));
-    noise && !(word || unit || date || pointer || place)
-}
-
-/// How often the letters of a text change to capitals, or to digits and back. Of words and numbers they do so seldom, of noise every other
-/// time.
-fn changes(text: &str) -> usize {
-    let changes = text.as_bytes().windows(2).filter(|two| {
-        let (one, other) = (two[0], two[1]);
-        (one.is_ascii_alphanumeric() && other.is_ascii_alphanumeric())
-            && (one.is_ascii_digit() != other.is_ascii_digit() || (one.is_ascii_lowercase() && other.is_ascii_uppercase()))
-    });
-    changes.count()
-}
-
-/// Whether a text is words, numbers and digests with something between.
-pub(super) fn wordy(text: &str) -> bool {
-    let parts = text.split(['-', '_', '/', ':', '.']).filter(|part| !hexadecimal(part));
-    let (changes, bytes) = parts.fold((0, 0), |(all, bytes), part| (all + changes(part), bytes + part.len() + 1));
-    changes * 6 <= bytes
-}
-
 /// Noise of both cases, where digits need not be.
 pub(super) fn mixed(text: &str) -> bool {
-    let has = |test: fn(&u8) -> bool| text.as_bytes().iter().any(test);
+    let has = |test: fn(&u8) -> bool| text.as_bytes().iter().take(256).any(test);
     has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && entropy(text) >= 3.5
 }
 
 /// The generic rule: long, mixed, of high entropy, and no id or digest (a UUID, hexadecimal digits).
 pub(super) fn high_entropy(text: &str) -> bool {
-    // What ends a sentence or a bracket and no token.
-    let text = text.trim_end_matches(|c: char| c.is_ascii_punctuation() && !matches!(c, '=' | '_' | '-' | '+' | '/'));
+    // The end of an exclamation and not of a token; the encoding that a framework names.
+    let text = text.trim_end_matches('!');
+    let text = body(text.strip_prefix("base64:").unwrap_or(text));
     let slashes = text.bytes().take(256).filter(|&byte| byte == b'/').count();
     (16..=512).contains(&text.len())
         && text.bytes().all(|byte| Alphabet::Token68.has(byte) && byte != b'.' && byte != b'%')
-        && has_digit_and_letter(text)
+        && (has_digit_and_letter(text) || mixed(text))
         && !text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
         && (slashes <= text.len() / 16 || text.ends_with('='))
         && entropy(text) >= 3.5
-        && !wordy(text)
+        && !is_ulid(text)
+        && !harmless(text)
+        && !compound(text, true)
 }
 
-/// A digest, or a piece of a UUID.
-fn hexadecimal(part: &str) -> bool {
-    part.len() >= 8 && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+/// An id that sorts by its time: 26 letters and digits of Crockford's base32, the first of them small.
+fn is_ulid(text: &str) -> bool {
+    text.len() == 26
+        && matches!(text.as_bytes(), [b'0'..=b'7', ..])
+        && text.bytes().all(|byte| Alphabet::Upper.has(byte) && !matches!(byte, b'I' | b'L' | b'O' | b'U'))
 }
 
 /// A secret access key of AWS: 40 bytes of base64 that are no digest and no path.
@@ -130,13 +122,6 @@ pub(super) fn jwt(text: &str) -> bool {
     object.is_ok_and(|object| object.contains_key("alg"))
 }
 
-/// What stands behind `Bearer`: a token and not a word, also one with a number.
-pub(super) fn bearer(text: &str) -> bool {
-    let word = text.trim_end_matches(|c: char| c.is_ascii_digit());
-    let numbered = text.len() - word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    text.len() >= 12 && !numbered && (tokenish(text) || (mixed(text) && text.len() >= 20))
-}
-
 /// Base64 of `user:password` (RFC 7617).
 pub(super) fn basic(text: &str) -> bool {
     let text = text.get(..1024).unwrap_or(text);
@@ -144,231 +129,18 @@ pub(super) fn basic(text: &str) -> bool {
     decoded.contains(&b':') && decoded.iter().all(|&byte| byte >= b' ' && byte != 0x7f)
 }
 
-/// Words that stand where a value would, in code, configuration and schemas.
-const STOP_WORDS: &[&str] = &[
-    "required",
-    "null",
-    "nil",
-    "none",
-    "undefined",
-    "true",
-    "false",
-    "empty",
-    "string",
-    "str",
-    "text",
-    "bool",
-    "boolean",
-    "int",
-    "integer",
-    "number",
-    "object",
-    "redacted",
-    "hidden",
-    "masked",
-    "filtered",
-    "removed",
-    "optional",
-    "unset",
-    "missing",
-    "invalid",
-    "incorrect",
-    "wrong",
-    "expired",
-    "password",
-    "secret",
-    "token",
-    "n/a",
-    "changed",
-    "unknown",
-    "default",
-    "blank",
-    "opaque",
-    "inherit",
-    "bytes",
-    "bytea",
-    "varchar",
-    "optional",
-    "vec",
-    "option",
-    "any",
-    "secretstr",
-    "ungültig",
-    "falsch",
-];
-
-/// Words that begin a sentence about a secret: `password: must be longer`.
-const PROSE: &[&str] = &[
-    "a",
-    "an",
-    "the",
-    "and",
-    "any",
-    "as",
-    "at",
-    "authentication",
-    "be",
-    "but",
-    "can",
-    "cannot",
-    "can't",
-    "could",
-    "did",
-    "do",
-    "does",
-    "doesn't",
-    "error",
-    "expected",
-    "failed",
-    "field",
-    "for",
-    "from",
-    "got",
-    "has",
-    "have",
-    "if",
-    "in",
-    "is",
-    "isn't",
-    "it",
-    "length",
-    "less",
-    "longer",
-    "may",
-    "minimum",
-    "maximum",
-    "must",
-    "no",
-    "not",
-    "of",
-    "on",
-    "only",
-    "or",
-    "please",
-    "should",
-    "shorter",
-    "that",
-    "this",
-    "to",
-    "too",
-    "unable",
-    "unauthorized",
-    "use",
-    "value",
-    "was",
-    "when",
-    "will",
-    "with",
-    "you",
-    "your",
-    "access",
-    "denied",
-    "rejected",
-    "mismatch",
-    "verification",
-    "validation",
-    "check",
-    "are",
-    "were",
-    "validator",
-    "cast",
-    "unexpected",
-    "contains",
-    "already",
-    "all",
-    "ensure",
-    "command",
-    "permission",
-    "quota",
-    "does",
-];
-
-/// How a reference to a value kept elsewhere begins and ends. What is written behind `:-` is the value itself.
-const REFERENCES: &[(&str, &str)] = &[("${", ""), ("$(", ""), ("#{", "}"), ("%(", ")s"), ("<", ">")];
-
-fn listed(word: &str, list: &[&str]) -> bool {
-    list.iter().any(|entry| entry.eq_ignore_ascii_case(word))
-}
-
-/// Whether a value is no value: a stop word, a mask, a reference, or a mark of ours.
-pub(super) fn placeholder(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let masked = bytes.iter().take(256).all(|byte| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'?' | b'#' | b'_'));
-    let ellipsis = text.chars().take(256).all(|c| matches!(c, '•' | '…' | '●'));
-    masked
-        || ellipsis
-        || listed(text, STOP_WORDS)
-        || text.starts_with("{{")
-        || (REFERENCES.iter().any(|(opening, closing)| text.starts_with(opening) && text.ends_with(closing))
-            && text.split_once(":-").is_none_or(|(_, default)| default.trim_end_matches('}').is_empty()))
-        || ["process.env", "os.environ", "os.getenv", "System.getenv", "env.", "secrets."]
-            .iter()
-            .any(|call| text.starts_with(call))
-        || matches!(text, "%s" | "%d" | "%v" | "%q" | "{}" | "{0}" | "$1" | "?" | ":")
-        || (text.starts_with('$') && text.len() > 3 && text[1..].bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
-        || is_mark(text)
-}
-
-/// Whether a value after `: ` begins a sentence.
-pub(super) fn prose(word: &str) -> bool {
-    listed(word, PROSE)
-}
-
-/// What begins a reference in code, configuration and templates.
-const OBJECTS: &[&str] = &[
-    "request", "req", "var", "vars", "self", "this", "config", "cfg", "conf", "settings", "z", "os", "import", "data", "local",
-    "module", "params", "args", "opts", "options", "user", "form", "body", "env", "process", "secrets", "context", "ctx",
-    "props", "event",
-];
-
-/// Whether a value without quotes is an expression, with what stands behind it: `user.password`, `request.POST["x"]`, `:password`,
-/// `Optional[str]`, `!Ref X`, `2;`.
-pub(super) fn reference(text: &str, behind: &str) -> bool {
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if let Some(tag) = text.strip_prefix('!') {
-        return ["Ref", "Sub", "GetAtt", "ImportValue", "secret", "vault", "env"].contains(&tag);
-    }
-    if let Some(parameter) = text.strip_prefix([':', '$', '@']) {
-        let short = parameter.len() <= 3 && !parameter.is_empty() && parameter.bytes().skip(1).all(|byte| byte.is_ascii_digit());
-        return short || (word(parameter) && secret_name(parameter));
-    }
-    let number = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit()) && behind.starts_with([';', ' ']);
-    let call = text.find(['(', '[']);
-    let head = &text[..call.unwrap_or(text.len())];
-    let mut parts = head.split('.');
-    let chain = head.contains('.') && head.split('.').all(word);
-    let object = parts.next().is_some_and(|first| OBJECTS.contains(&first));
-    let last = head.rsplit('.').next().is_some_and(secret_name);
-    let typed = behind.starts_with(['<', '[']) && matches!(text, "Vec" | "Option" | "Box" | "Optional" | "List");
-    number || typed || (chain && (object || last || call.is_some())) || matches!(head, "Optional" if call.is_some())
-}
-
-fn secret_name(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    ["password", "passwd", "pwd", "secret", "token", "key", "pass"].iter().any(|name| lower.ends_with(name))
-}
-
-/// One whole mark of ours, or one of another tool in the same manner.
-fn is_mark(text: &str) -> bool {
-    let ours = text.starts_with(mark::OPEN) && text.len() <= mark::MAX_BYTES;
-    (ours || ["[REDACTED", "[redacted", "[Filtered", "[FILTERED", "[hidden", "[secret"].iter().any(|open| text.starts_with(open)))
-        && text.find(']') == Some(text.len() - 1)
-        && text.len() <= mark::MAX_BYTES
-}
-
 /// A card number without its separators: issuer, length and Luhn's sum (ISO/IEC 7812-1).
 pub(super) fn card(digits: &[u8]) -> bool {
     let head = |count: usize| digits.iter().take(count).fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
     let length = digits.len();
     let issued = match (head(1), head(2), head(3), head(4)) {
-        (4, ..) => matches!(length, 16 | 19),
+        (4, ..) | (_, _, _, 2200..=2204 | 5018 | 5020 | 5038 | 6304 | 6759 | 6761..=6763) => matches!(length, 16 | 19),
         (_, 51..=55, ..) | (_, _, _, 2221..=2720) => length == 16,
         (_, 34 | 37, ..) => length == 15,
         (_, 65, ..) | (_, _, 644..=649, _) | (_, _, _, 6011) => matches!(length, 16 | 19),
         (_, _, _, 3528..=3589) => matches!(length, 16 | 19),
         (_, 36 | 38, ..) | (_, _, 300..=305, _) => length == 14,
-        (_, 62, ..) | (_, _, _, 2200..=2204) => (16..=19).contains(&length),
-        (_, _, _, 5018 | 5020 | 5038 | 5893 | 6304 | 6759 | 6761..=6763) => matches!(length, 16 | 19),
+        (_, 62, ..) => (16..=19).contains(&length),
         _ => false,
     };
     issued && luhn(digits)
@@ -476,17 +248,5 @@ mod tests {
         assert!(entropy("aaaaaaaa") < 0.1);
         assert!(entropy("authentication") < 3.5);
         assert!(entropy("q8Zr2LmX0vKp7TcJ") >= 4.0);
-    }
-
-    #[test]
-    fn masks_references_and_stop_words_are_no_values() {
-        for value in
-            ["***", "xxxx", "Required", "NULL", "${DB_PASSWORD}", "{{ password }}", "$DB_PASS", "[redacted:jwt]", "<secret>", ""]
-        {
-            assert!(placeholder(value), "{value}");
-        }
-        for value in ["hunter2", "$ecret", "[redacted:jwt]x", "requires", "xX1"] {
-            assert!(!placeholder(value), "{value}");
-        }
     }
 }

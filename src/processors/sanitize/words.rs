@@ -9,7 +9,7 @@ use super::custom::{Allowed, CustomRule};
 use super::keywords::{Keyword, Keywords};
 use super::rules::{Find, Rule, all};
 use super::scan::{Alphabet, Scan};
-use super::{Mode, encoded, hints, mark};
+use super::{Mode, encoded, escapes, hints, mark};
 
 /// No more of a token is given to the check of its rule, in bytes.
 const MAX_CHECKED: usize = 1024;
@@ -182,7 +182,9 @@ impl Words {
         self.keywords.find(values, |hit, _| suspects.note(first + hit.start));
         hints::find(values, self.signs, |at, _| suspects.note(first + at));
         memchr::memchr_iter(b'%', values).for_each(|at| suspects.note(first + at));
-        memchr::memmem::find_iter(values, b"\\u00").for_each(|at| suspects.note(first + at));
+        for escape in [b"\\u00".as_slice(), b"&#"] {
+            memchr::memmem::find_iter(values, escape).for_each(|at| suspects.note(first + at));
+        }
         if self.ids {
             memchr::memchr3_iter(b' ', b'\n', b'\t', values).for_each(|at| suspects.note(first + at));
         }
@@ -191,7 +193,7 @@ impl Words {
     /// What the rules want gone, in no order.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
         let mut found = self.find_in(&mut Scan::new(text));
-        if let Some(decoded) = encoded::decoded(text) {
+        if let Some(decoded) = escapes::decoded(text) {
             let behind = self.find_in(&mut Scan::new(&decoded.text)).into_iter();
             found.extend(behind.map(|found| Found { range: decoded.place(&found.range), ..found }));
         }
@@ -218,10 +220,17 @@ impl Words {
         let found = self.find_in(&mut Scan::new(&(head + &quoted))).into_iter();
         let within = found.filter(|found| found.range.start >= first && found.range.end <= first + value.len().max(quoted.len()));
         let place = |range: Range<usize>| if as_is { range.start - first..range.end - first } else { 0..value.len() };
-        within
+        let within: Vec<Found> = within
             .map(|found| Found { range: place(found.range), ..found })
             .filter(|found| value.get(found.range.clone()).is_some())
-            .collect()
+            .collect();
+        if within.is_empty() && value.starts_with('[') {
+            // A header is a list of values: one that would go by itself takes the list with it.
+            let elements: Vec<String> = serde_json::from_str(value).unwrap_or_default();
+            let found = elements.iter().find_map(|element| self.find_named(name, element).into_iter().next());
+            return found.map(|found| Found { range: 0..value.len(), ..found }).into_iter().collect();
+        }
+        within
     }
 
     pub(super) fn find_in(&self, scan: &mut Scan<'_>) -> Vec<Found> {
@@ -272,9 +281,7 @@ impl Words {
                 }
                 let mut starts = hints::starts(at, signs & of_rule);
                 let range = starts.find_map(|at| {
-                    // An address may begin with two colons.
-                    let joined = signs & of_rule & hints::DOT != 0 && scan.before(at) == Some(b'_');
-                    let begins = scan.has(at, Alphabet::Alnum) && (joined || scan.starts_word(at)) || scan.starts_with(at, "::");
+                    let begins = scan.has(at, Alphabet::Alnum) && (scan.starts_word(at) || scan.before(at) == Some(b'_'));
                     if begins { find(scan, at) } else { None }
                 });
                 found.extend(self.checked(scan.text, range, rule));

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::wire::{Fault, Reader, Result};
+use super::wire::{Fault, Reader, Result, only_varint};
 use crate::signals::values::{MAX_DEPTH, Value};
 use crate::signals::{Records, Slice, TOO_MANY_VALUES};
 
@@ -54,7 +54,10 @@ pub fn attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()>
     room(records, 1)?;
     let Some((key, value)) = plain_attribute(message) else { return any_attribute(records, message) };
     if let Some(key) = records.attributes.key_from_bytes(key, &mut records.mended) {
-        let value = Value::Str(text(value, &mut records.mended));
+        let value = match value {
+            Plain::Text(bytes) => Value::Str(text(bytes, &mut records.mended)),
+            Plain::Other(value) => value,
+        };
         records.attributes.push(key, value);
     }
     Ok(())
@@ -65,13 +68,31 @@ fn room(records: &Records<'_>, more: usize) -> Result<()> {
     if records.attributes.are_too_many(more) { Err(Fault::new(TOO_MANY_VALUES)) } else { Ok(()) }
 }
 
-/// Key and text of a `KeyValue` as every SDK writes it: the key first, then a string, both under 128 bytes.
+/// A simple value, alone in its message.
+enum Plain<'a> {
+    /// Under 126 bytes.
+    Text(&'a [u8]),
+    /// A bool or a number.
+    Other(Value<'a>),
+}
+
+/// Key and value of a `KeyValue` as every SDK writes it: the key first, both under 128 bytes, the value a simple one.
 #[inline]
-fn plain_attribute(message: &[u8]) -> Option<(&[u8], &[u8])> {
+fn plain_attribute(message: &[u8]) -> Option<(&[u8], Plain<'_>)> {
     let [0x0a, len @ ..0x80, rest @ ..] = message else { return None };
     let (key, rest) = rest.split_at_checked(usize::from(*len))?;
-    let [0x12, outer @ ..0x80, 0x0a, inner @ ..0x80, text @ ..] = rest else { return None };
-    (usize::from(*inner) == text.len() && usize::from(*outer) == text.len() + 2).then_some((key, text))
+    let [0x12, len @ ..0x80, value @ ..] = rest else { return None };
+    if usize::from(*len) != value.len() {
+        return None;
+    }
+    let value = match value {
+        [0x0a, len @ ..0x80, text @ ..] if usize::from(*len) == text.len() => Plain::Text(text),
+        [0x10, truth @ ..0x80] => Plain::Other(Value::Bool(*truth != 0)),
+        [0x18, number @ ..] => Plain::Other(Value::Int(only_varint(number)?.cast_signed())),
+        [0x21, number @ ..] => Plain::Other(Value::Double(f64::from_le_bytes(number.try_into().ok()?))),
+        _ => return None,
+    };
+    Some((key, value))
 }
 
 fn any_attribute<'a>(records: &mut Records<'a>, message: &'a [u8]) -> Result<()> {

@@ -200,6 +200,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The varint that these bytes are, and nothing besides.
+#[inline]
+pub fn only_varint(bytes: &[u8]) -> Option<u64> {
+    let mut reader = Reader::new(bytes);
+    let value = reader.varint().ok()?;
+    reader.rest.is_empty().then_some(value)
+}
+
 #[cold]
 fn overrun(len: u64, left: usize) -> Fault {
     Fault::new(format!("a field of {len} bytes stands where only {left} are left of its message"))

@@ -4,6 +4,7 @@
 
 use iceberg::table::Table as IcebergTable;
 use iceberg::{TableRequirement, TableUpdate};
+use tracing::info;
 
 use super::TableCatalog;
 use super::pinned::Change;
@@ -21,7 +22,7 @@ impl TableCatalog {
         for _ in 0..TRIES {
             let table = self.load().await?;
             let widened = schema::widened(self.table, &self.rows, table.metadata());
-            let Some(schema) = widened.map_err(|error| CatalogError::Incompatible(error.to_string()))? else {
+            let Some(schema) = widened.map_err(CatalogError::Incompatible)? else {
                 return Ok(table);
             };
             let metadata = table.metadata();
@@ -30,11 +31,18 @@ impl TableCatalog {
                 TableRequirement::CurrentSchemaIdMatch { current_schema_id: metadata.current_schema_id() },
                 TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: metadata.last_column_id() },
             ];
+            let last = metadata.last_column_id();
+            let added: Vec<_> = schema.as_struct().fields().iter().filter(|field| field.id > last).cloned().collect();
             let updates = vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: LAST_ADDED }];
             let connection = self.connector.get().await?;
             match connection.commit(&table, Change { requirements, updates }).await {
                 // What the catalog holds now is another question, and so is what became of a commit that met another one.
-                Ok(_) | Err(Answer::Conflict) => {}
+                Ok(_) => {
+                    for field in added {
+                        info!(table = %self.ident, column = field.name, id = field.id, kind = %field.field_type, "a column was added to the table");
+                    }
+                }
+                Err(Answer::Conflict) => {}
                 Err(answer) => return Err(unanswered(answer)),
             }
         }

@@ -20,7 +20,7 @@ use http::Method;
 use iceberg::io::FileIO;
 use iceberg::spec::TableMetadataRef;
 use iceberg::table::Table;
-use iceberg::{Error, NamespaceIdent, Runtime, TableCreation, TableIdent};
+use iceberg::{Error, NamespaceIdent, Runtime, TableCreation, TableIdent, TableUpdate};
 use iceberg_catalog_rest::{
     CommitTableRequest, CommitTableResponse, CreateNamespaceRequest, CreateTableRequest, LoadTableResult,
 };
@@ -131,11 +131,13 @@ impl Connection for Rest {
     }
 
     async fn commit(&self, looked: &Table, change: Change) -> Result<TableMetadataRef, Answer> {
+        let last = looked.metadata().last_column_id();
         let request = CommitTableRequest {
             identifier: Some(looked.identifier().clone()),
             requirements: change.requirements,
             updates: change.updates,
         };
+        let request = with_last_column(&request, last).map_err(|error| Answer::Unknown(error.to_string()))?;
         faults::pass(Point::CommitSent);
         let answer = self.client.ask::<CommitTableResponse>(Method::POST, &path(looked.identifier()), Some(&request)).await;
         match answer {
@@ -160,6 +162,17 @@ impl Connection for Rest {
         let said = self.properties.get("warehouse").or(configured).filter(|warehouse| warehouse.contains(":/"))?;
         Some((said.clone(), storage::of(&self.config, said, &self.properties).ok()?))
     }
+}
+
+/// With `last-column-id` in every new schema: the protocol has it no longer, and Nessie refuses one without.
+fn with_last_column(request: &CommitTableRequest, last: i32) -> serde_json::Result<Value> {
+    let mut json = serde_json::to_value(request)?;
+    for (update, written) in request.updates.iter().zip(json["updates"].as_array_mut().into_iter().flatten()) {
+        if let TableUpdate::AddSchema { schema } = update {
+            written["last-column-id"] = schema.highest_field_id().max(last).into();
+        }
+    }
+    Ok(json)
 }
 
 /// Names have letters, digits, `_` and `-` only; the protocol's separator of levels is the unit separator.

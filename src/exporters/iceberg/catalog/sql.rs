@@ -138,15 +138,22 @@ impl Connection for Sql {
 }
 
 impl Sql {
+    /// The library looks whether something is there and then inserts it; who is overtaken in between is told of a constraint of SQL's.
     async fn make(&self, table: &TableIdent, creation: TableCreation) -> Result<(), Error> {
         let namespace = table.namespace();
         for level in 1..=namespace.len() {
             let namespace = NamespaceIdent::from_vec(namespace[..level].to_vec())?;
-            if !self.catalog.namespace_exists(&namespace).await? {
-                unless_there(self.catalog.create_namespace(&namespace, HashMap::new()).await)?;
+            if !self.catalog.namespace_exists(&namespace).await?
+                && let Err(error) = self.catalog.create_namespace(&namespace, HashMap::new()).await
+                && !self.catalog.namespace_exists(&namespace).await?
+            {
+                return Err(error);
             }
         }
-        unless_there(self.catalog.create_table(namespace, creation).await)
+        match self.catalog.create_table(namespace, creation).await {
+            Err(error) if !self.catalog.table_exists(table).await? => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Applies a change to the version that was looked at, and swaps the result in.
@@ -189,19 +196,36 @@ impl Sql {
     }
 }
 
-fn unless_there<T>(created: Result<T, Error>) -> Result<(), Error> {
-    match created {
-        Err(error) if !matches!(error.kind(), ErrorKind::TableAlreadyExists | ErrorKind::NamespaceAlreadyExists) => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exporters::iceberg::config::CatalogConfig;
+    use crate::exporters::iceberg::schema;
+    use crate::tables::Table as Kind;
 
     #[test]
     fn a_path_with_any_character_becomes_a_uri() {
         assert_eq!(uri(Path::new("/a b/c?#%é.db")), "sqlite:///a%20b/c%3F%23%25%C3%A9.db?mode=rw");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_eight_who_make_one_table_at_once_none_fails() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = directory.path().display();
+        let yaml = format!("{{ uri: \"sqlite://{at}/catalog.db\", warehouse: {at}/warehouse }}");
+        let CatalogConfig::Sql(config) = serde_saphyr::from_str(&yaml).expect("parses") else { panic!("no sql") };
+        let namespace = NamespaceIdent::from_strs(["one", "two"]).expect("a namespace");
+        let ident = TableIdent::new(namespace, "invocations".to_owned());
+        let makers = (0..8).map(|_| async {
+            let connection = connect(&config).await?;
+            let rows = Kind::Invocations.schema();
+            let creation = schema::creation(Kind::Invocations, &rows).expect("a table");
+            connection.create(&ident, creation).await?;
+            connection.load(&ident).await
+        });
+        for made in futures_util::future::join_all(makers).await {
+            let made: Result<Option<Table>, CatalogError> = made;
+            assert!(matches!(made, Ok(Some(_))), "{made:?}");
+        }
     }
 }

@@ -2,10 +2,14 @@
 
 use super::{Class, Find, Rule, Start};
 use crate::processors::sanitize::fields::password;
-use crate::processors::sanitize::find::{jwk, jwt, private_key, putty_key};
-use crate::processors::sanitize::issued::{around, aws_near, azure_client, discord, sendgrid, telegram};
+use crate::processors::sanitize::find::jwt;
+use crate::processors::sanitize::issued::{
+    around, aws_near, azure_client, cloudflare_origin, discord, jwk, sendgrid, telegram, with_sum, with_tail,
+};
+use crate::processors::sanitize::pem::{private_key, putty_key};
+use crate::processors::sanitize::plain::compound;
 use crate::processors::sanitize::scan::Alphabet;
-use crate::processors::sanitize::validate::{self, any, mixed, noise, random, wordy};
+use crate::processors::sanitize::validate::{self, any, mixed, noise};
 
 const fn head(body: Alphabet, min: usize) -> Find {
     Find::Head { body, min, start: Start::Anywhere }
@@ -19,11 +23,11 @@ pub(super) const TOKENS: &[Rule] = &[
     Rule {
         id: "aws-key-id",
         class: Class::AwsKey,
-        keywords: &["AKIA", "ASIA", "ABIA", "ACCA"],
+        keywords: &["AKIA", "ASIA", "ABIA", "ACCA", "A3T"],
         find: head(Alphabet::Upper, 16),
         check: |token| token.len() == 20,
-        found: &["The key «AKIA<u16>» is inactive", "id=«ASIA<u16>»&x", "{\"id\":\"«AKIA<u16>»\"}"],
-        kept: &["AKIA", "AKIA<u12>", "AKIA<u30>", "ASIAN MARKETS"],
+        found: &["The key «AKIA<u16>» is inactive", "id=«ASIA<u16>»&x", "«A3T<u17>»", "{\"id\":\"«AKIA<u16>»\"}"],
+        kept: &["AKIA", "AKIA<u12>", "AKIA<u30>", "ASIAN MARKETS", "A3T<u16>"],
     },
     Rule {
         id: "aws-secret-key",
@@ -40,7 +44,7 @@ pub(super) const TOKENS: &[Rule] = &[
         keywords: &["IQoJb3JpZ2lu", "FwoGZXIvYXdz", "FQoGZXIvYXdz"],
         find: head(Alphabet::Base64, 50),
         check: any,
-        found: &["expired: «IQoJb3JpZ2lu<b80>»", "«FQoGZXIvYXdz<b80>» is expired"],
+        found: &["expired: «IQoJb3JpZ2lu<b80>»", "«FQoGZXIvYXdz<b80>»,"],
         kept: &["IQoJb3JpZ2lu"],
     },
     Rule {
@@ -89,32 +93,34 @@ pub(super) const TOKENS: &[Rule] = &[
             "glrtr-",
             "GR1348941",
         ],
-        find: head(Alphabet::Dotted, 20),
+        find: Find::At(with_sum),
         check: noise,
-        found: &["remote: «glpat-<w20>» denied", "url?private=«glrt-<w24>»", "«glpat-<l27>.01.<h9>».", "«glpat-<a20>»,"],
+        found: &[
+            "remote: «glpat-<w20>» denied",
+            "url?private=«glrt-<w24>»",
+            "«glpat-<a20>»",
+            "«glsoat-<a20>»,",
+            "«glpat-<l27>.01.<h9>».",
+        ],
         kept: &["glpat-example", "glft-"],
     },
     Rule {
         id: "slack-token",
         class: Class::SlackToken,
-        keywords: &[
-            "xoxb-",
-            "xoxp-",
-            "xoxa-",
-            "xoxr-",
-            "xoxs-",
-            "xoxe-",
-            "xoxc-",
-            "xoxd-",
-            "xoxo-",
-            "xoxe.xoxp-",
-            "xoxe.xoxb-",
-            "xapp-",
-        ],
-        find: head(Alphabet::AnyBase64, 10),
+        keywords: &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxe-", "xoxc-", "xoxo-", "xoxe.xoxp-", "xoxe.xoxb-", "xapp-"],
+        find: head(Alphabet::Url, 10),
         check: noise,
-        found: &["d=«xoxd-<w30>%2F<w30>%2B<w20>%3D»;", "invalid_auth «xoxb-<d12>-<d12>-<w24>»", "«xapp-1-A<d10>-<d13>-<h64>»,"],
+        found: &["invalid_auth «xoxb-<d12>-<d12>-<w24>»", "«xapp-1-A<d10>-<d13>-<h64>»,"],
         kept: &["xoxb-token-goes-here"],
+    },
+    Rule {
+        id: "slack-cookie",
+        class: Class::SlackToken,
+        keywords: &["xoxd-"],
+        find: head(Alphabet::Token68, 20),
+        check: noise,
+        found: &["d=«xoxd-<w30>%2F<w20>%2B<w10>%3D»; x", "\"«xoxd-<b60>==»\""],
+        kept: &["xoxd-token-goes-here-and-is-long"],
     },
     Rule {
         id: "slack-webhook",
@@ -131,7 +137,7 @@ pub(super) const TOKENS: &[Rule] = &[
         keywords: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "sk_org_"],
         find: word(Alphabet::Word, 16),
         check: noise,
-        found: &["Invalid API Key: «sk_live_<w24>»", "«rk_test_<w99>»|"],
+        found: &["Invalid API Key: «sk_live_<w24>»", "«rk_test_<w99>»|", "«sk_live_<a24>»"],
         kept: &["task_live_<w24>", "pk_live_<w24>", "sk_test_key"],
     },
     Rule {
@@ -231,7 +237,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::OpenaiKey,
         keywords: &["sk-"],
         find: word(Alphabet::Url, 20),
-        check: |token| !token.starts_with("sk-ant-") && random(token) && noisy(token),
+        check: |token| !token.starts_with("sk-ant-") && no_words(token),
         found: &["Incorrect key provided: «sk-proj-<l60>».", "'«sk-<w48>»'", "«sk-or-v1-<h64>»"],
         kept: &["task-<w48>", "sk-learn-model-selection-2024", "disk-usage"],
     },
@@ -241,7 +247,7 @@ pub(super) const TOKENS: &[Rule] = &[
         keywords: &["hvs.", "hvb.", "hvr."],
         find: head(Alphabet::Url, 24),
         check: noise,
-        found: &["permission denied («hvs.<l90>»)"],
+        found: &["permission denied («hvs.<l90>»)", "«hvs.<a24>»"],
         kept: &["hvs.example"],
     },
     Rule {
@@ -254,11 +260,20 @@ pub(super) const TOKENS: &[Rule] = &[
         kept: &["cfat_token"],
     },
     Rule {
+        id: "cloudflare-origin-key",
+        class: Class::CloudflareToken,
+        keywords: &["v1.0-"],
+        find: Find::At(cloudflare_origin),
+        check: any,
+        found: &["X-Auth-User-Service-Key: «v1.0-<h24>-<h146>»"],
+        kept: &["v1.0-<h24>", "v1.0-beta", "v1.0-<h24>-<h20>"],
+    },
+    Rule {
         id: "azure-client-secret",
         class: Class::AzureKey,
         keywords: &["7Q~", "8Q~"],
         find: Find::At(azure_client),
-        check: random,
+        check: noise,
         found: &["AADSTS7000215 «abc8Q~<l34>»"],
         kept: &["8Q~ is short"],
     },
@@ -287,6 +302,7 @@ pub(super) const TOKENS: &[Rule] = &[
             "PMAK-",
             "glsa_",
             "glc_",
+            "sntryu_",
             "sq0csp-",
             "rubygems_",
             "sbp_",
@@ -313,6 +329,7 @@ pub(super) const TOKENS: &[Rule] = &[
             "xkeysib-",
             "HRKU-AA",
             "ATBB",
+            "ATCTT3x",
             "pscale_tkn_",
             "pscale_pw_",
             "pscale_oauth_",
@@ -331,27 +348,18 @@ pub(super) const TOKENS: &[Rule] = &[
             "vcp_",
         ],
         find: word(Alphabet::Url, 30),
-        check: |token| entropy_of_body(token),
+        check: no_words,
         found: &["«dop_v1_<h64>»", "token was «nfp_<w36>»,", "«shpat_<h32>»", "«AGE-SECRET-KEY-1<u58>»"],
         kept: &["key-value-store-of-the-second-region-2024", "re_export_the_whole_module_of_version_2"],
     },
     Rule {
-        id: "base64-service-token",
+        id: "service-token-with-a-tail",
         class: Class::ServiceToken,
-        keywords: &["sntrys_", "sntryu_", "ATATT3x", "ATCTT3x"],
-        find: word(Alphabet::AnyBase64, 30),
-        check: random,
-        found: &["token «sntrys_<w60>_<b43>»", "«ATATT3x<l180>=<u8>»", "«sntryu_<h64>»,"],
+        keywords: &["sntrys_", "ATATT3x"],
+        find: Find::At(with_tail),
+        check: noise,
+        found: &["«ATATT3xFfGF0<l170>=<u8>»", "token «sntrys_<w60>_<b43>», gone"],
         kept: &["sntrys_token", "ATATT3x"],
-    },
-    Rule {
-        id: "cloudflare-origin-key",
-        class: Class::CloudflareToken,
-        keywords: &["v1.0-"],
-        find: word(Alphabet::Url, 120),
-        check: random,
-        found: &["X-Auth-User-Service-Key: «v1.0-<h24>-<h146>»"],
-        kept: &["v1.0-rc1", "release v1.0-20240101"],
     },
     Rule {
         id: "short-service-token",
@@ -359,7 +367,7 @@ pub(super) const TOKENS: &[Rule] = &[
         keywords: &["dckr_pat_", "NRAK-", "sq0atp-"],
         find: word(Alphabet::Url, 20),
         check: noise,
-        found: &["docker login -p «dckr_pat_<l27>»", "«NRAK-<u27>»", "«sq0atp-<l22>»"],
+        found: &["docker login -p «dckr_pat_<l27>»", "«dckr_pat_<a27>»", "«NRAK-<u27>»", "«sq0atp-<l22>»"],
         kept: &["dckr_pat_token", "NRAK-key"],
     },
     Rule {
@@ -376,7 +384,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::ServiceToken,
         keywords: &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit.", "dt0c01.", "sk.eyJ"],
         find: word(Alphabet::Dotted, 30),
-        check: random,
+        check: noise,
         found: &["«dp.st.prd.<w43>»", "«dp.pt.<w43>».", "«sk.eyJ1Ijoi<l60>.<l22>»"],
         kept: &["dp.st.example"],
     },
@@ -385,7 +393,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::ServiceToken,
         keywords: &[".atlasv1."],
         find: Find::At(|scan, keyword| around(scan, keyword, 14..=14, 60..=80)),
-        check: random,
+        check: noise,
         found: &["token «<w14>.atlasv1.<l67>»"],
         kept: &["x.atlasv1.y"],
     },
@@ -394,7 +402,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::AzureKey,
         keywords: &["JQQJ99"],
         find: Find::At(|scan, keyword| around(scan, keyword, 40..=70, 14..=30)),
-        check: random,
+        check: noise,
         found: &["key «<w52>JQQJ99<w26>»"],
         kept: &["JQQJ99"],
     },
@@ -403,7 +411,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::ServiceToken,
         keywords: &["discord.com/api/webhooks/", "discordapp.com/api/webhooks/"],
         find: Find::At(discord),
-        check: random,
+        check: noise,
         found: &["https://discord.com/api/webhooks/<d18>/«<l68>»"],
         kept: &["https://discord.com/api/webhooks/<d18> is gone"],
     },
@@ -412,7 +420,7 @@ pub(super) const TOKENS: &[Rule] = &[
         class: Class::ServiceToken,
         keywords: &[":AA"],
         find: Find::At(telegram),
-        check: random,
+        check: noise,
         found: &["bot «<d10>:AA<l33>» was blocked", "/bot«<d9>:AA<l33>»/send"],
         kept: &["00:AA:BB", "<d10>:AA<l20>"],
     },
@@ -422,8 +430,34 @@ pub(super) const TOKENS: &[Rule] = &[
         keywords: &["eyJ"],
         find: Find::At(jwt),
         check: validate::jwt,
-        found: &["token «<jwt>» expired", "a=«<jwt>»&b", "x\\n«<jwt>»\\n"],
-        kept: &["eyJ..", "eyJ", "eyJhIjoxfQ.eyJiIjoyfQ.c2ln", "eyJ<w40>.<w40>.<w40>"],
+        found: &[
+            "«eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..<l16>.<l80>.<l22>» x",
+            "token «<jwt>» expired",
+            "a=«<jwt>»&b",
+            "x\\n«<jwt>»\\n",
+        ],
+        kept: &["eyJ", "eyJhIjoxfQ.eyJiIjoyfQ.c2ln", "eyJ<w40>.<w40>.<w40>"],
+    },
+    Rule {
+        id: "putty-key",
+        class: Class::PrivateKey,
+        keywords: &["Private-Lines: "],
+        find: Find::At(putty_key),
+        check: any,
+        found: &["Private-Lines: 2\n«<b64>\n<b40>»\nPrivate-MAC: x"],
+        kept: &["Private-Lines: 2"],
+    },
+    Rule {
+        id: "json-web-key",
+        class: Class::PrivateKey,
+        keywords: &["\"kty\"", "\\\"kty\\\""],
+        find: Find::At(jwk),
+        check: any,
+        found: &[
+            "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"<l43>\",\"d\":\"«<l43>»\"}",
+            "{\"k\": \"«<l43>»\", \"kty\": \"oct\"}",
+        ],
+        kept: &["{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"<l342>\"}"],
     },
     Rule {
         id: "private-key",
@@ -436,46 +470,19 @@ pub(super) const TOKENS: &[Rule] = &[
             "{\"k\":\"«-----BEGIN RSA PRIVATE KEY-----\\n<b64>\\n<b30>==\\n-----END RSA PRIVATE KEY-----»\\n\"}",
             "«-----BEGIN OPENSSH PRIVATE KEY-----\n<b70>\n<b40>»",
             "«-----BEGIN EC PRIVATE KEY----- <b64> <b64>» failed to parse",
-            "2026 ERR «-----BEGIN PRIVATE KEY-----\n2026 ERR <b64>\n2026 ERR <b64>»\n2026 INFO done",
-            "> «-----BEGIN RSA PRIVATE KEY-----\n> <b64>\n> <b64>\n> -----END RSA PRIVATE KEY-----»",
-            "[\"«-----BEGIN PRIVATE KEY-----\",\"<b64>\",\"<b64>»\"]",
-            "'«-----BEGIN EC PRIVATE KEY-----\\n' +\n  '<b64>\\n' +\n  '<b64>»",
-            "«-----BEGIN PRIVATE KEY-----<br><b64><br><b64><br>-----END PRIVATE KEY-----»",
             "«---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n<b64>\n<b30>\n---- END SSH2 ENCRYPTED PRIVATE KEY ----»",
+            "2026 ERR «-----BEGIN PRIVATE KEY-----\n2026 ERR <b64>\n2026 ERR <b64>\n2026 ERR <b20>»",
+            "> «-----BEGIN RSA PRIVATE KEY-----\n> <b64>\n> <b64>\n> -----END RSA PRIVATE KEY-----»",
+            "[\"«-----BEGIN RSA PRIVATE KEY-----\",\"<b64>\",\"<b64>»\"]",
+            "'«-----BEGIN RSA PRIVATE KEY-----\\n' +\n  '<b64>\\n' +\n  '<b64>»\\n'",
+            "k=«-----BEGIN PRIVATE KEY-----<br><b64><br><b64><br>-----END PRIVATE KEY-----» x",
             "«-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,<h32>\n\n<b64>\n-----END RSA PRIVATE KEY-----»",
         ],
         kept: &["-----BEGIN CERTIFICATE-----\n<b64>\n-----END CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----\n<b64>\n"],
     },
-    Rule {
-        id: "putty-key",
-        class: Class::PrivateKey,
-        keywords: &["private-lines: "],
-        find: Find::At(putty_key),
-        check: any,
-        found: &["Private-Lines: «2\n<b64>\n<b30>==»\nPrivate-MAC: x"],
-        kept: &["Private-Lines: none"],
-    },
-    Rule {
-        id: "jwk",
-        class: Class::PrivateKey,
-        keywords: &["\"d\":", "\"d\\\":", "\"d\\\\\\\":"],
-        find: Find::At(jwk),
-        check: noise,
-        found: &["{\"kty\":\"EC\",\"d\":\"«<l43>»\",\"x\":\"1\"}"],
-        kept: &["{\"d\":\"2026-11-24\"}", "{\"d\":1}"],
-    },
 ];
 
 /// Heads of a few letters also begin identifiers made of words: the body must be noise.
-fn entropy_of_body(token: &str) -> bool {
-    let word = |part: &&str| part.len() > 2 && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    let words = token.split(['-', '_', '.']).filter(word).count();
-    let least = if random(token) { 3.2 } else { 4.0 };
-    words <= 3 && validate::entropy(token) >= least && (random(token) || !wordy(token))
-}
-
-/// Tells noise from words with `-` between: a capital, an underscore, or a long last part.
-fn noisy(token: &str) -> bool {
-    let last = token.rsplit('-').next().unwrap_or_default();
-    token.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_') || (last.len() >= 20 && random(last))
+fn no_words(token: &str) -> bool {
+    noise(token) && !compound(token, false)
 }

@@ -27,7 +27,7 @@ impl Failure {
     /// What it means for a commit. Only the next look says whether it was applied, whatever the answer.
     pub(super) fn of_commit(self) -> Answer {
         let why = self.to_string();
-        let Failure::Status { status, kind, message, retry_after, .. } = self else { return Answer::Unknown(why) };
+        let Failure::Status { status, kind, message, spoken, retry_after } = self else { return Answer::Unknown(why) };
         match status {
             409 => Answer::Conflict,
             400 if kind.contains("ConcurrentUpdateError") || message.contains("ConcurrentUpdateError") => Answer::Conflict,
@@ -39,7 +39,8 @@ impl Failure {
             400 if message.contains("timestamp") && message.contains("before") => {
                 Answer::Refused(format!("{why}; the clock of this machine is more than a minute behind: set it right"))
             }
-            400 | 404 | 405 | 406 | 413 | 415 | 422 => Answer::Refused(why),
+            // Something before the catalog may say so for a while: an ingress that is renewed.
+            400 | 404 | 405 | 406 | 413 | 415 | 422 if spoken => Answer::Refused(why),
             _ => Answer::Unknown(why),
         }
     }
@@ -111,6 +112,9 @@ mod tests {
             (status(403, "", "Forbidden", None), "Denied"),
             (status(400, "BadRequestException", "no such field", None), "Refused"),
             (status(404, "NoSuchTableException", "", None), "Refused"),
+            (status(404, "", "default backend - 404", None), "Unknown"),
+            (status(400, "", "<html>", None), "Unknown"),
+            (status(413, "", "", None), "Unknown"),
             (status(500, "", "oops", None), "Unknown"),
             (status(502, "", "", None), "Unknown"),
             (status(503, "", "", None), "Unknown"),
