@@ -104,7 +104,12 @@ fn main() {
         .into();
     for series in std::env::args().skip(1).map(|series| series.parse::<usize>().unwrap()) {
         let max_series = u32::try_from(series + 10).unwrap().try_into().unwrap();
-        let config = PrometheusConfig { max_series, max_series_per_metric: Some(max_series), ..PrometheusConfig::default() };
+        let config = PrometheusConfig {
+            max_series,
+            max_series_per_metric: Some(max_series),
+            created_timestamps: true,
+            ..PrometheusConfig::default()
+        };
         let exporter = Prometheus::new(&config);
         let before = resident();
         let new = observe(&exporter, series, 10, &resource);

@@ -174,9 +174,11 @@ impl Escaping {
         }
     }
 
-    /// A name of a label: no colon for those that know no other characters.
+    /// A name of a label: no colon for those that know no other characters, and none that begins with `__`: those are reserved, and dots make
+    /// `__name__` of `_name_`.
     pub fn apply_to_label(self, name: &str) -> Cow<'_, str> {
         match self.apply(name) {
+            name if name.starts_with("__") => Cow::Owned(format!("key{name}")),
             name if self == Escaping::AllowUtf8 || !name.contains(':') => name,
             name => Cow::Owned(name.replace(':', "_")),
         }

@@ -46,7 +46,8 @@ pub struct PrometheusConfig {
     pub translation_strategy: TranslationStrategy,
     /// Answer in OpenMetrics where it is asked for. Default true.
     pub enable_open_metrics: bool,
-    /// Write `_created` of counters, histograms and summaries in OpenMetrics. Default true.
+    /// Write `_created` of counters, histograms and summaries in OpenMetrics. Prometheus takes each for a series of its own, which `max_series` does
+    /// not count; protobuf has these times in any case. Default false, as in the Collector and Prometheus's client for Go.
     pub created_timestamps: bool,
     pub functions: FunctionsConfig,
     /// What may be exposed without being sanitised: names of columns, or `labels` for the labels of metric points. Default none.
@@ -139,7 +140,7 @@ impl Default for PrometheusConfig {
             without_scope_info: false,
             translation_strategy: TranslationStrategy::default(),
             enable_open_metrics: true,
-            created_timestamps: true,
+            created_timestamps: false,
             functions: FunctionsConfig::default(),
             allow_raw: AllowRaw::default(),
         }

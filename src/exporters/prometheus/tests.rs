@@ -125,6 +125,16 @@ impl Draft {
         draft
     }
 
+    /// Of a histogram or a summary.
+    fn sum(mut self, value: f64) -> Draft {
+        match &mut self.point.value {
+            OwnedValue::Histogram { sum, .. } => *sum = Some(value),
+            OwnedValue::Summary { sum, .. } => *sum = value,
+            other => panic!("{other:?} has no sum"),
+        }
+        self
+    }
+
     fn exemplar(mut self, value: f64, time: u64) -> Draft {
         let trace_id = TraceId([0xab; 16]);
         self.point.exemplars.push(Exemplar { time: Timestamp(time), value, trace_id, span_id: None });

@@ -41,7 +41,7 @@ struct Writer<'a> {
     kind: Kind,
     /// Escaped; as it stands in the samples, before suffixes of histograms and summaries.
     sample: String,
-    /// Of the base, for `_created`.
+    /// The name of the family in OpenMetrics, for comments and `_created`.
     base: String,
     out: String,
 }
@@ -58,7 +58,13 @@ impl<'a> Writer<'a> {
     fn new(family: &Family, style: Style<'a>) -> Writer<'a> {
         let escaping = style.format.escaping;
         let sample = escaping.apply(&sample_name(family, style.format)).into_owned();
-        let base = escaping.apply(&family.name.base).into_owned();
+        // What is escaped is the whole name: dots make `a__total` of `a_total`, and `a_` is what OpenMetrics then calls the family.
+        let suffix = match family.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            _ => "",
+        };
+        let base = sample.strip_suffix(suffix).unwrap_or(&sample).to_owned();
         Writer { style, kind: family.kind, sample, base, out: String::new() }
     }
 
@@ -79,8 +85,10 @@ impl<'a> Writer<'a> {
         let _ = write!(self.out, "# HELP {name} ");
         help(&family.help, open, &mut self.out);
         let _ = writeln!(self.out, "\n# TYPE {name} {kind}");
-        if open && !family.name.unit.is_empty() {
-            let _ = writeln!(self.out, "# UNIT {name} {}", family.name.unit);
+        // OpenMetrics refuses a page in which a name, as it is escaped, does not end in `_` and its unit.
+        let unit = &*family.name.unit;
+        if open && !unit.is_empty() && self.base.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')) {
+            let _ = writeln!(self.out, "# UNIT {name} {unit}");
         }
     }
 
@@ -107,7 +115,7 @@ impl<'a> Writer<'a> {
     fn histogram(&mut self, labels: &str, histogram: &Histogram, exemplars: Option<&Exemplars>) {
         let bounds = histogram.cumulative();
         let count = histogram.count();
-        let negative = bounds.first().is_some_and(|(bound, _)| *bound < 0.0);
+        let negative = bounds.first().is_some_and(|(bound, _)| *bound < 0.0) || histogram.sum().is_some_and(|sum| sum < 0.0);
         let mut above = f64::NEG_INFINITY;
         for (bound, count) in bounds.into_iter().chain([(f64::INFINITY, count)]) {
             self.count("_bucket", labels, Own::Le(bound), count);
@@ -127,12 +135,17 @@ impl<'a> Writer<'a> {
     }
 
     fn summary(&mut self, labels: &str, summary: &Summary) {
-        for (quantile, value) in &summary.quantiles {
+        // OpenMetrics has no quantile and no sum below zero.
+        let open = self.format().is_open_metrics();
+        let has = |value: f64| !(open && value < 0.0);
+        for (quantile, value) in summary.quantiles.iter().filter(|(_, value)| has(*value)) {
             self.sample("", labels, Own::Quantile(*quantile), *value);
             self.end(None);
         }
-        self.sample("_sum", labels, Own::None, summary.sum);
-        self.end(None);
+        if has(summary.sum) {
+            self.sample("_sum", labels, Own::None, summary.sum);
+            self.end(None);
+        }
         self.count("_count", labels, Own::None, summary.count);
         self.end(None);
     }
@@ -306,6 +319,7 @@ mod tests {
         // Names that meet are one label, and no name of a label has a colon where a scraper knows no other characters.
         check("\"a.b\"=\"1\",\"a:b\"=\"2\",a_b=\"3\"", Escaping::Underscores, "a_b=\"1;2;3\"");
         check("\"a:b\"=\"2\"", Escaping::Values, "a_b=\"2\"");
+        check("_name_=\"x\",\"9\"=\"y\"", Escaping::Dots, "key__name__=\"x\",key__=\"y\"");
     }
 
     #[test]

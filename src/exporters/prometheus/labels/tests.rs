@@ -31,10 +31,18 @@ fn hostile_names_become_valid_ones() {
 
 #[test]
 fn ids_and_addresses_are_dropped_however_they_are_spelt() {
-    let point = point("m", 1)
-        .labels(&[("faas.invocation_id", "1"), ("Client.Address", "1.2.3.4"), ("trace-id", "x"), ("route", "/")])
-        .point();
-    assert_eq!(LabelSet::of_point(&point, &rules()), LabelSet { text: Some("route=\"/\"".to_owned()), dropped: 3 });
+    for key in "faas.invocation_id Client.Address trace-id traceId spanId requestId userId sessionId clientIp awsRequestId x_request_id X-Request-ID \
+                correlation_id correlationId client.ip.address remote_addr remoteAddr peer.ip source.ip user.ip enduser.pseudo.id user.email \
+                x-client-ip true-client-ip"
+        .split_whitespace()
+    {
+        let point = point("m", 1).labels(&[(key, "1.2.3.4"), ("route", "/")]).point();
+        assert_eq!(LabelSet::of_point(&point, &rules()), LabelSet { text: Some("route=\"/\"".to_owned()), dropped: 1 }, "{key}");
+    }
+    // Of few values, whatever they begin or end with.
+    let point = point("m", 1).labels(&[("client", "a"), ("user.role", "b"), ("session", "c"), ("span.kind", "d")]).point();
+    let text = "client=\"a\",session=\"c\",span_kind=\"d\",user_role=\"b\"";
+    assert_eq!(LabelSet::of_point(&point, &rules()), LabelSet { text: Some(text.to_owned()), dropped: 0 });
 }
 
 #[test]
