@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use address::{Bound, Served, Stream};
-use connection::{Guarded, Life, Pulse};
+use connection::{Guarded, Held, Life, Pulse};
 use shares::Share;
 
 pub use address::Address;
@@ -60,7 +60,7 @@ pub struct Limits {
     pub preface_timeout: Duration,
     /// HTTP/1.1: from the first byte of a request to the end of its headers.
     pub head_timeout: Option<Duration>,
-    /// Without a request on the connection.
+    /// Without a request on the connection, or a reply that is not taken yet.
     pub idle_timeout: Option<Duration>,
     /// Without progress in writing to a peer that reads too slowly.
     pub write_timeout: Option<Duration>,
@@ -78,6 +78,10 @@ pub struct Limits {
     pub tls: Option<Arc<Tls>>,
     pub observer: Observer,
 }
+
+/// In the extensions of a reply: how long its body may take. A peer that reads on, but too slowly for that, loses its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasts(pub Duration);
 
 /// Is told of every connection that is closed from this side before its peer was done.
 #[derive(Clone, Default)]
@@ -162,7 +166,7 @@ impl Listener {
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body + Send + 'static,
+        B: Body + Send + Unpin + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
@@ -223,7 +227,7 @@ async fn converse<H, F, B>(
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body + Send + 'static,
+    B: Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
@@ -254,8 +258,10 @@ where
         let reply = handler(request);
         async move {
             let reply = reply.await;
-            drop(running);
-            Ok::<_, Infallible>(reply)
+            if let Some(Lasts(within)) = reply.extensions().get() {
+                running.lasts(*within);
+            }
+            Ok::<_, Infallible>(reply.map(|body| Held { body, _running: running }))
         }
     });
     let connection = protocol(limits, share).serve_connection(TokioIo::new(stream), service).into_owned();

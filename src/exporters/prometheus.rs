@@ -38,14 +38,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::server::{Limits, Listener};
+use crate::server::{Lasts, Limits, Listener};
 use crate::signals::Timestamp;
 use crate::signals::points::{Label, Points};
 use crate::tables::Cleared;
@@ -56,7 +57,7 @@ use from_points::HashKey;
 use from_rows::{Rows, Shape};
 use labels::LabelRules;
 use scrape::Scrape;
-pub use scrape::{Answer, ScrapeError};
+pub use scrape::{Answer, Outcome, ScrapeError};
 use series::{FamilyId, Kind, SeriesId, Store};
 use streams::Streams;
 
@@ -64,6 +65,11 @@ use streams::Streams;
 const LOOKS: u32 = 10;
 /// No more often, and no less.
 const LOOK_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
+
+/// Scrapes at once: each may hold a state of gzip and what the network has not taken yet, half a megabyte together.
+const MAX_SCRAPES: usize = 16;
+/// Of these on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 8;
 
 /// The exporter. One lock; rows and streams are counted and hashed before it is taken, and a scrape takes it for a piece at a time.
 #[derive(Debug)]
@@ -76,6 +82,7 @@ pub struct Prometheus {
     constant: String,
     expirations: Expirations,
     started: Instant,
+    scrapes: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -130,7 +137,8 @@ pub struct Stats {
     pub max_series: u64,
     /// Streams of points remembered now.
     pub streams: u64,
-    pub scrapes: u64,
+    /// By how they ended.
+    pub scrapes: [u64; Outcome::ALL.len()],
     /// Attributes that may not be labels, once a stream.
     pub dropped_labels: u64,
     /// Points and groups of rows that found no room of their own and went to an overflow series.
@@ -203,6 +211,7 @@ impl Prometheus {
                 rows: lasts(config.functions.expiration.get()),
             },
             started: clock::now(),
+            scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             state: Mutex::new(State { store, streams, rows, rules, targets, last_target: None, stats }),
         })
     }
@@ -242,7 +251,7 @@ impl Prometheus {
         Stats { series: state.store.exposed(), streams: state.streams.len() as u64, ..state.stats.clone() }
     }
 
-    /// Answers one request to the endpoint: `GET` and `HEAD` of `/metrics`, 404 elsewhere, 405 for other methods.
+    /// Answers one request to the endpoint: `GET` and `HEAD` of `/metrics`, 404 elsewhere, 405 for other methods, 503 past 16 scrapes at once.
     pub fn respond<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Answer> {
         if request.uri().path() != "/metrics" {
             return plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n");
@@ -255,13 +264,19 @@ impl Prometheus {
         }
         let format = Format::negotiate(request.headers(), self.open_metrics);
         let gzip = accept::takes_gzip(request.headers());
+        let lasts = scrape::patience(request.headers());
         let body = if head {
             Answer::Words(None)
+        } else if let Ok(place) = Arc::clone(&self.scrapes).try_acquire_owned() {
+            Answer::Scrape(Box::new(Scrape::new(Arc::clone(self), (format, gzip), lasts, place)))
         } else {
-            self.state().stats.scrapes += 1;
-            Answer::Scrape(Box::new(Scrape::new(Arc::clone(self), format, gzip, request.headers())))
+            self.count_scrape(Outcome::Refused);
+            let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once\n");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
         };
         let mut response = Response::new(body);
+        response.extensions_mut().insert(Lasts(lasts));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, format.content_type());
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
@@ -275,7 +290,8 @@ impl Prometheus {
     pub async fn serve(self: Arc<Self>, listener: Listener, shutdown: CancellationToken) {
         let exporter = Arc::clone(&self);
         let handler = move |request: Request<Incoming>| std::future::ready(exporter.respond(&request));
-        tokio::join!(listener.serve(Limits::default(), handler, shutdown.clone()), self.look_after(shutdown));
+        let limits = Limits { streams: MAX_STREAMS, ..Limits::default() };
+        tokio::join!(listener.serve(limits, handler, shutdown.clone()), self.look_after(shutdown));
     }
 
     async fn look_after(&self, shutdown: CancellationToken) {
@@ -295,6 +311,12 @@ impl Prometheus {
     fn write_piece(&self, cursor: &mut Cursor, format: Format, out: &mut Vec<u8>) {
         let style = Style { format, created: self.created, constant: &self.constant };
         exposition::piece(&self.state().store, cursor, style, out);
+    }
+
+    fn count_scrape(&self, outcome: Outcome) {
+        if let Some(count) = self.state().stats.scrapes.get_mut(outcome as usize) {
+            *count += 1;
+        }
     }
 
     fn at(&self, now: Moment) -> Now {

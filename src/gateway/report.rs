@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::clock;
 use crate::exporters::iceberg::{IcebergExporter, TableStatus};
-use crate::exporters::prometheus::{Dropped, Prometheus};
+use crate::exporters::prometheus::{Dropped, Outcome, Prometheus};
 use crate::telemetry::{Commits, DestinationRows, LogState, Sample, SeriesState, Telemetry};
 use crate::wal::{StreamLedger, Wal};
 
@@ -37,7 +37,7 @@ pub fn report_series(telemetry: &Telemetry, id: &str, exporter: &Arc<Prometheus>
             dropped_labels: stats.dropped_labels,
             overflowed: stats.overflowed,
             expired: stats.expired,
-            scrapes: stats.scrapes,
+            scrapes: Outcome::ALL.iter().map(|outcome| outcome.name()).zip(stats.scrapes).collect(),
             dropped_points,
         };
         series.samples(samples);

@@ -3,6 +3,7 @@
 //! hyper bounds what a connection says; this file bounds how long it takes. [`Guarded`] stands between the socket and hyper, [`Pulse`] is what
 //! both sides know of each other, and [`Life`] asks it whenever a time may be over.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -11,8 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http_body::{Body, Frame, SizeHint};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +42,7 @@ pub enum Closed {
     Idle,
     /// It was as old as it may get.
     Age,
-    /// It did not read what it asked for.
+    /// It did not read what it asked for, or not as fast as the reply may last.
     SlowReader,
     /// It broke HTTP, a bound on headers, or went away within a request.
     Protocol,
@@ -61,11 +64,17 @@ impl Closed {
 
 /// What goes on on a connection.
 #[derive(Debug)]
-pub(super) struct Pulse(Mutex<State>);
+pub(super) struct Pulse {
+    state: Mutex<State>,
+    /// An end is nearer than it was.
+    hurried: Notify,
+}
 
 #[derive(Debug)]
 struct State {
-    running: usize,
+    /// Requests of which the last piece of the reply is not taken yet, and when their time is over.
+    running: BTreeMap<u64, Option<Instant>>,
+    requests: u64,
     quiet_since: Instant,
     /// HTTP/1.1: when the first byte of the next request came.
     head_since: Option<Instant>,
@@ -73,34 +82,79 @@ struct State {
     slow_reader: bool,
 }
 
-/// A request that runs.
-pub(super) struct Running(Arc<Pulse>);
+/// A request that runs, until its reply is taken.
+#[derive(Debug)]
+pub(super) struct Running {
+    pulse: Arc<Pulse>,
+    number: u64,
+}
 
 impl Pulse {
+    fn new(http2: bool) -> Pulse {
+        let now = Instant::now();
+        let head_since = (!http2).then_some(now);
+        let running = BTreeMap::new();
+        let state = State { running, requests: 0, quiet_since: now, head_since, http2, slow_reader: false };
+        Pulse { state: Mutex::new(state), hurried: Notify::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn running(pulse: &Arc<Pulse>) -> Running {
         let mut state = pulse.state();
-        state.running += 1;
+        let number = state.requests;
+        state.requests += 1;
+        state.running.insert(number, None);
         state.head_since = None;
-        Running(Arc::clone(pulse))
+        Running { pulse: Arc::clone(pulse), number }
     }
 
     fn heard(&self) {
         let mut state = self.state();
-        if state.running == 0 && !state.http2 && state.head_since.is_none() {
+        if state.running.is_empty() && !state.http2 && state.head_since.is_none() {
             state.head_since = Some(Instant::now());
         }
     }
 }
 
+impl Running {
+    /// The reply may take so long from now.
+    pub(super) fn lasts(&self, within: Duration) {
+        self.pulse.state().running.insert(self.number, Some(Instant::now() + within));
+        self.pulse.hurried.notify_one();
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.running -= 1;
+        let mut state = self.pulse.state();
+        state.running.remove(&self.number);
         state.quiet_since = Instant::now();
+    }
+}
+
+/// The body of a reply: its request runs until the last piece is taken, or nobody wants it any more.
+pub(super) struct Held<B> {
+    pub(super) body: B,
+    pub(super) _running: Running,
+}
+
+impl<B: Body + Unpin> Body for Held<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -125,11 +179,8 @@ impl Guarded {
                 Ok(n) => filled += n,
             }
         }
-        let now = Instant::now();
-        let http2 = first == *PREFACE;
-        let head_since = (!http2).then_some(now);
-        let pulse = Pulse(Mutex::new(State { running: 0, quiet_since: now, head_since, http2, slow_reader: false }));
-        Some(Guarded { stream, first: first[..filled].to_vec(), pulse: Arc::new(pulse), write_timeout, stalled: None })
+        let pulse = Arc::new(Pulse::new(first == *PREFACE));
+        Some(Guarded { stream, first: first[..filled].to_vec(), pulse, write_timeout, stalled: None })
     }
 
     pub(super) fn pulse(&self) -> Arc<Pulse> {
@@ -213,6 +264,7 @@ impl Life<'_> {
                 biased;
                 ended = connection.as_mut() => return self.ended(ended),
                 () = self.shutdown.cancelled() => break None,
+                () = self.pulse.hurried.notified() => {}
                 () = sleep_until(due) => match why {
                     // What happened since may have moved it.
                     Some(why) if self.next_end(born) == (due, Some(why)) => break Some(why),
@@ -249,12 +301,13 @@ impl Life<'_> {
             Some(since) => (since + within, Some(Closed::SlowHead)),
             None => (now + within, None),
         });
-        let idle = idle_timeout.map(|within| match (state.running, state.head_since) {
-            (0, None) => (state.quiet_since + within, Some(Closed::Idle)),
+        let idle = idle_timeout.map(|within| match (state.running.is_empty(), state.head_since) {
+            (true, None) => (state.quiet_since + within, Some(Closed::Idle)),
             _ => (now + within, None),
         });
         let age = max_age.map(|within| (born + within, Some(Closed::Age)));
-        let ends = [head, idle, age].into_iter().flatten();
+        let reply = state.running.values().flatten().min().map(|due| (*due, Some(Closed::SlowReader)));
+        let ends = [head, idle, age, reply].into_iter().flatten();
         ends.min_by_key(|(due, _)| *due).unwrap_or((now + SELDOM, None))
     }
 }

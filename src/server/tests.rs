@@ -1,10 +1,13 @@
 mod floods;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::Full;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
@@ -170,6 +173,66 @@ async fn a_peer_that_does_not_read_its_reply_is_dropped_in_time() {
     let limits = Limits { write_timeout: SHORT, ..Limits::default() };
     let closed = converse(Box::new(stream), &share, &limits, handler, &CancellationToken::new()).await;
     assert_eq!(closed, Some(Closed::SlowReader));
+}
+
+/// So many pieces of 64 bytes, a while apart.
+struct Pieces(usize, tokio::time::Interval);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0 == 0 {
+            return Poll::Ready(None);
+        }
+        std::task::ready!(self.1.poll_tick(cx));
+        self.0 -= 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 64])))))
+    }
+}
+
+/// Serves one connection whose replies have `pieces`, one every `every`, and may last for `lasts`.
+fn stream(limits: Limits, pieces: usize, every: Duration, lasts: Option<Duration>) -> (DuplexStream, JoinHandle<Option<Closed>>) {
+    let (peer, stream) = tokio::io::duplex(64);
+    let served = tokio::spawn(async move {
+        let share = Shares::new(1 << 20).take(0).await.unwrap();
+        let handler = move |_: Request<Incoming>| async move {
+            let mut reply = Response::new(Pieces(pieces, tokio::time::interval(every)));
+            if let Some(lasts) = lasts {
+                reply.extensions_mut().insert(Lasts(lasts));
+            }
+            reply
+        };
+        converse(Box::new(stream), &share, &limits, handler, &CancellationToken::new()).await
+    });
+    (peer, served)
+}
+
+/// The next request, of which some bytes are there early, begins no head meanwhile.
+#[tokio::test]
+async fn a_reply_that_is_still_read_is_no_idle_connection() {
+    let limits = Limits { idle_timeout: SHORT, head_timeout: SHORT, ..Limits::default() };
+    let (mut peer, served) = stream(limits, 50, Duration::from_millis(20), None);
+    peer.write_all(b"GET / HTTP/1.1\r\nhost: floe\r\n\r\nGET /").await.unwrap();
+    let mut reply = vec![0; 64 * 50];
+    peer.read_exact(&mut reply).await.unwrap();
+    // It begins when the reply is taken, and then comes to nothing.
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&rest));
+    assert!(matches!(served.await.unwrap(), Some(Closed::Idle | Closed::SlowHead)));
+}
+
+/// `write_timeout` sees progress with every byte.
+#[tokio::test]
+async fn a_peer_that_reads_a_byte_now_and_then_is_dropped_when_the_time_of_its_reply_is_over() {
+    let (mut peer, served) = stream(Limits::default(), 1_000_000, Duration::from_micros(1), Some(Duration::from_millis(300)));
+    peer.write_all(b"GET / HTTP/1.1\r\nhost: floe\r\n\r\n").await.unwrap();
+    while peer.read(&mut [0]).await.is_ok_and(|n| n > 0) && !served.is_finished() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(served.await.unwrap(), Some(Closed::SlowReader));
 }
 
 #[tokio::test]

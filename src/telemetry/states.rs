@@ -59,7 +59,8 @@ pub struct SeriesState {
     pub dropped_labels: u64,
     pub overflowed: u64,
     pub expired: u64,
-    pub scrapes: u64,
+    /// Scrapes by how they ended.
+    pub scrapes: Vec<(&'static str, u64)>,
     /// Points by the reason why they are in no series.
     pub dropped_points: Vec<(&'static str, u64)>,
 }
@@ -144,7 +145,10 @@ impl SeriesState {
         out.push(Sample::gauge("floe_prometheus_streams", "Streams of points remembered", labels.clone(), double(self.streams)));
         let help = "Attributes that may not be labels: ids and addresses";
         out.push(Sample::counter("floe_prometheus_dropped_labels", help, labels.clone(), double(self.dropped_labels)));
-        out.push(Sample::counter("floe_prometheus_scrapes", "Scrapes that were begun", labels.clone(), double(self.scrapes)));
+        for (outcome, count) in &self.scrapes {
+            let labels = with(&labels, "outcome", outcome);
+            out.push(Sample::counter("floe_prometheus_scrapes", "Scrapes by how they ended", labels, double(*count)));
+        }
         let help = "Sets of labels that were silent for too long";
         out.push(Sample::counter("floe_prometheus_expired", help, labels.clone(), double(self.expired)));
         let help = "Points and groups of rows that went to an overflow series";

@@ -11,6 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Prometheus;
 use super::accept::Format;
@@ -33,6 +34,33 @@ pub enum ScrapeError {
     Compression,
 }
 
+/// How a scrape ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was told to its end.
+    Complete,
+    /// It took longer than the scraper waits.
+    Late,
+    /// The scraper went away.
+    Aborted,
+    /// There were too many at once.
+    Refused,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 4] = [Outcome::Complete, Outcome::Late, Outcome::Aborted, Outcome::Refused];
+
+    /// The value of the metric label `outcome`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Complete => "complete",
+            Outcome::Late => "late",
+            Outcome::Aborted => "aborted",
+            Outcome::Refused => "refused",
+        }
+    }
+}
+
 /// What the endpoint answers with.
 #[derive(Debug)]
 pub enum Answer {
@@ -50,13 +78,24 @@ pub struct Scrape {
     gzip: Option<GzEncoder<Vec<u8>>>,
     until: Instant,
     ended: bool,
+    /// One of the scrapes at once.
+    _place: OwnedSemaphorePermit,
+}
+
+/// How long a scraper waits.
+pub(super) fn patience(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(PATIENCE).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
+    let lasts = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|lasts| !lasts.is_zero());
+    lasts.unwrap_or(LASTS).min(LASTS_AT_MOST)
 }
 
 impl Scrape {
-    pub(super) fn new(exporter: Arc<Prometheus>, format: Format, gzip: bool, headers: &HeaderMap) -> Scrape {
-        let seconds = headers.get(PATIENCE).and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
-        let lasts = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|lasts| !lasts.is_zero());
-        let lasts = lasts.unwrap_or(LASTS).min(LASTS_AT_MOST);
+    pub(super) fn new(
+        exporter: Arc<Prometheus>,
+        (format, gzip): (Format, bool),
+        lasts: Duration,
+        place: OwnedSemaphorePermit,
+    ) -> Scrape {
         Scrape {
             exporter,
             cursor: Cursor::default(),
@@ -64,38 +103,54 @@ impl Scrape {
             gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
             until: clock::now() + lasts,
             ended: false,
+            _place: place,
         }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.ended = true;
+        self.exporter.count_scrape(outcome);
     }
 
     /// The next bytes; `None` after the last.
     fn next(&mut self) -> Option<Result<Bytes, ScrapeError>> {
         while !self.ended {
             if clock::now() > self.until {
-                self.ended = true;
+                self.end(Outcome::Late);
                 return Some(Err(ScrapeError::Late));
             }
             let mut piece = Vec::new();
             self.exporter.write_piece(&mut self.cursor, self.format, &mut piece);
-            self.ended = self.cursor.is_done();
+            let done = self.cursor.is_done();
             let coded = match &mut self.gzip {
                 None => Ok(piece),
                 Some(gzip) => gzip.write_all(&piece).and_then(|()| {
-                    if self.ended {
+                    if done {
                         gzip.try_finish()?;
                     }
                     Ok(std::mem::take(gzip.get_mut()))
                 }),
             };
-            match coded {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => return Some(Ok(Bytes::from(bytes))),
-                Err(_) => {
-                    self.ended = true;
-                    return Some(Err(ScrapeError::Compression));
-                }
+            let Ok(bytes) = coded else {
+                self.end(Outcome::Aborted);
+                return Some(Err(ScrapeError::Compression));
+            };
+            if done {
+                self.end(Outcome::Complete);
+            }
+            if !bytes.is_empty() {
+                return Some(Ok(Bytes::from(bytes)));
             }
         }
         None
+    }
+}
+
+impl Drop for Scrape {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(if clock::now() > self.until { Outcome::Late } else { Outcome::Aborted });
+        }
     }
 }
 

@@ -209,7 +209,7 @@ fn a_scrape_is_written_piece_by_piece() {
     let pieces = frames(get(&exporter, "text/plain"));
     assert!(pieces.len() > 20 && pieces.iter().all(|piece| piece.len() < 100_000), "{}", pieces.len());
     assert_eq!(families(&exporter).iter().map(|family| family.metric.len()).sum::<usize>(), 20_001);
-    assert_eq!(exporter.stats().scrapes, 3);
+    assert_eq!(exporter.stats().scrapes, [3, 0, 0, 0]);
 }
 
 /// What comes and goes between two pieces does no harm to the rest.
@@ -257,6 +257,23 @@ fn a_scrape_that_nobody_waits_for_any_more_is_cut_off() {
     std::thread::sleep(Duration::from_millis(1));
     let frame = body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(frame, Poll::Ready(Some(Err(ScrapeError::Late)))), "{frame:?}");
+}
+
+#[test]
+fn scrapes_at_once_are_bounded_and_counted_by_how_they_ended() {
+    let exporter = zoo();
+    let mut open: Vec<Response<Answer>> = (0..MAX_SCRAPES).map(|_| get(&exporter, PROTOBUF)).collect();
+    let refused = get(&exporter, PROTOBUF);
+    assert_eq!(
+        (refused.status(), &refused.headers()[RETRY_AFTER]),
+        (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("1"))
+    );
+    frames(open.pop().unwrap());
+    frames(get(&exporter, PROTOBUF));
+    open.clear();
+    let ended = Outcome::ALL.map(|outcome| exporter.stats().scrapes[outcome as usize]);
+    assert_eq!(ended, [2, 0, MAX_SCRAPES as u64 - 1, 1]);
+    assert_eq!(get(&exporter, PROTOBUF).status(), StatusCode::OK);
 }
 
 #[test]
